@@ -1,0 +1,90 @@
+package swarm
+
+import (
+	"errors"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/hammockfs/hammock/crypt"
+)
+
+// learn takes in records and cards from elsewhere. Everything in them is checked
+// against the swarm and its members. The error is the first reason why something
+// was left out; the rest has been taken in all the same.
+func (s *Swarm) learn(records, cards [][]byte) error {
+	s.mu.Lock()
+	changed, err := s.roster.merge(records)
+	var out []peer.ID
+	if changed {
+		out = s.recount()
+	}
+	took, err2 := s.takeCards(cards)
+	if changed || took {
+		s.dirty = true
+		s.sum = digest(s.roster, s.cards)
+		s.changed()
+	}
+	s.mu.Unlock()
+	s.closePeers(out)
+	return errors.Join(err, err2)
+}
+
+// takeCards needs s.mu.
+func (s *Swarm) takeCards(raws [][]byte) (changed bool, err error) {
+	have := make(map[crypt.ID]bool, len(s.cards))
+	for _, d := range s.cards {
+		have[d.hash] = true
+	}
+	for _, raw := range raws {
+		if have[crypt.Sum(raw)] {
+			continue
+		}
+		d, bad := parseCard(s.roster.id, raw, s.cfg.Now())
+		if bad == nil && s.member(d.cert.Owner) == nil {
+			bad = ErrNotMember
+		}
+		if bad != nil {
+			if err == nil {
+				err = bad
+			}
+			continue
+		}
+		if d.cert.Device == s.cert.Device {
+			s.seq = max(s.seq, d.Seq) // of before this folder was restored
+		}
+		if s.cards.put(d) {
+			changed = true
+			if c := s.contacts[d.id]; c != nil && !c.greeted {
+				c.next = s.cfg.Now() // it is where it was not before
+			}
+		}
+	}
+	if changed {
+		s.sum = digest(s.roster, s.cards)
+	}
+	return changed, err
+}
+
+// recount works out anew who is a member, forgets the devices of others, and
+// tells whose connections must be closed. It needs s.mu.
+func (s *Swarm) recount() (out []peer.ID) {
+	now := s.cfg.Now()
+	s.who = s.roster.standings(now)
+	for id, d := range s.cards {
+		if s.member(d.cert.Owner) != nil && (d.cert.NotAfter == 0 || now.Unix() <= d.cert.NotAfter) {
+			continue
+		}
+		if d.cert.Device == s.cert.Device {
+			continue // its own card stays, so that it can say who it is
+		}
+		delete(s.cards, id)
+		delete(s.contacts, id)
+		out = append(out, id)
+		s.cfg.Log.Info("a device is no longer a member's", "peer", id, "name", d.Name)
+	}
+	if sum := digest(s.roster, s.cards); sum != s.sum {
+		s.sum, s.dirty = sum, true
+		s.changed()
+	}
+	return out
+}

@@ -1,0 +1,211 @@
+package swarm
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hammockfs/hammock/crypt"
+)
+
+const (
+	maxRecords   = 4096 // in one swarm
+	maxByInviter = 1024
+	maxDepth     = 32 // inviters between a member and the founder
+)
+
+// edge is one inviter's say about one owner.
+type edge struct{ from, to crypt.OwnerKey }
+
+// roster is the set of member records of a swarm. It only grows and replaces, by
+// rules that do not depend on the order of arrival, so two nodes that have seen
+// the same records agree. Not safe for concurrent use.
+type roster struct {
+	id      crypt.ID
+	genesis genesis
+	raw     []byte // of the genesis
+	edges   map[edge]*entry
+	hashes  map[crypt.ID]bool // of the records in edges
+}
+
+// standing is how an owner is a member.
+type standing struct {
+	Member
+	inviter *standing // nil for the founder
+	entry   *entry    // nil for the founder
+	depth   int
+}
+
+func newRoster(rawGenesis []byte) (*roster, error) {
+	g, err := parseGenesis(rawGenesis)
+	if err != nil {
+		return nil, err
+	}
+	return &roster{
+		id: GenesisID(rawGenesis), genesis: g, raw: rawGenesis,
+		edges: make(map[edge]*entry), hashes: make(map[crypt.ID]bool),
+	}, nil
+}
+
+// merge takes in foreign records. Those that lead to the founder by no path are
+// dropped again; err is the first reason why a record was refused.
+func (r *roster) merge(raws [][]byte) (changed bool, err error) {
+	var added []*entry
+	for _, raw := range raws {
+		if r.hashes[crypt.Sum(raw)] {
+			continue
+		}
+		e, bad := parseRecord(r.id, raw)
+		if bad != nil {
+			if err == nil {
+				err = bad
+			}
+			continue
+		}
+		added = append(added, e)
+	}
+	for len(added) > 0 {
+		rest := added[:0:0]
+		reach := r.reachable()
+		for _, e := range added {
+			if !reach[e.inviter] {
+				rest = append(rest, e)
+			} else if r.put(e) {
+				changed = true
+			}
+		}
+		if len(rest) == len(added) {
+			break
+		}
+		added = rest
+	}
+	return changed, err
+}
+
+// put stores one record unless a better one is there or a limit is reached.
+func (r *roster) put(e *entry) bool {
+	k := edge{e.inviter, e.Owner}
+	old := r.edges[k]
+	if old == nil && (len(r.edges) >= maxRecords || r.issuedBy(e.inviter) >= maxByInviter) {
+		return false
+	}
+	if old != nil {
+		if !e.beats(old) {
+			return false
+		}
+		delete(r.hashes, old.hash)
+	}
+	r.edges[k], r.hashes[e.hash] = e, true
+	return true
+}
+
+func (r *roster) issuedBy(inviter crypt.OwnerKey) (n int) {
+	for k := range r.edges {
+		if k.from == inviter {
+			n++
+		}
+	}
+	return n
+}
+
+// reachable lists the owners that were ever invited, whatever became of it.
+func (r *roster) reachable() map[crypt.OwnerKey]bool {
+	next := make(map[crypt.OwnerKey][]crypt.OwnerKey)
+	for k := range r.edges {
+		next[k.from] = append(next[k.from], k.to)
+	}
+	reach := map[crypt.OwnerKey]bool{r.genesis.Founder: true}
+	queue := []crypt.OwnerKey{r.genesis.Founder}
+	for len(queue) > 0 {
+		from := queue[0]
+		queue = queue[1:]
+		for _, to := range next[from] {
+			if !reach[to] {
+				reach[to] = true
+				queue = append(queue, to)
+			}
+		}
+	}
+	return reach
+}
+
+// standings works out who is a member at a time: the founder, and by rounds whom
+// a member's live record names, unless somebody on the way from the founder to
+// that inviter, or the owner himself, has revoked it.
+func (r *roster) standings(now time.Time) map[crypt.OwnerKey]*standing {
+	by := make(map[crypt.OwnerKey][]*entry)
+	for k, e := range r.edges {
+		if k.from != k.to && e.live(now) {
+			by[k.from] = append(by[k.from], e)
+		}
+	}
+	founder := &standing{Member: Member{Owner: r.genesis.Founder, Name: r.genesis.Name, Founder: true}}
+	all := map[crypt.OwnerKey]*standing{founder.Owner: founder}
+	for round := []*standing{founder}; len(round) > 0 && round[0].depth < maxDepth; {
+		var next []*standing
+		slices.SortFunc(round, func(a, b *standing) int { return bytes.Compare(a.Owner[:], b.Owner[:]) })
+		for _, inviter := range round {
+			for _, e := range by[inviter.Owner] {
+				if all[e.Owner] == nil && !r.barred(e.Owner, inviter) {
+					all[e.Owner] = e.standing(inviter)
+					next = append(next, all[e.Owner])
+				}
+			}
+		}
+		round = next
+	}
+	return all
+}
+
+func (e *entry) standing(inviter *standing) *standing {
+	m := Member{Owner: e.Owner, Name: e.Name, Inviter: e.inviter, Allowance: e.Allowance}
+	if e.Expiry != 0 {
+		m.Expiry = time.Unix(e.Expiry, 0)
+	}
+	return &standing{Member: m, inviter: inviter, entry: e, depth: inviter.depth + 1}
+}
+
+// barred says whether owner left, or inviter or one above has revoked it.
+func (r *roster) barred(owner crypt.OwnerKey, inviter *standing) bool {
+	if e := r.edges[edge{owner, owner}]; e != nil && e.Revoked {
+		return true
+	}
+	for s := inviter; s != nil; s = s.inviter {
+		if e := r.edges[edge{s.Owner, owner}]; e != nil && e.Revoked {
+			return true
+		}
+	}
+	return false
+}
+
+// proof lists the records that make an owner a member, the founder's first.
+func (s *standing) proof() [][]byte {
+	var raws [][]byte
+	for ; s != nil && s.entry != nil; s = s.inviter {
+		raws = append(raws, s.entry.raw)
+	}
+	slices.Reverse(raws)
+	return raws
+}
+
+// above says whether owner is on the way from the founder to s.
+func (s *standing) above(owner crypt.OwnerKey) bool {
+	for s = s.inviter; s != nil; s = s.inviter {
+		if s.Owner == owner {
+			return true
+		}
+	}
+	return false
+}
+
+// list gives all records in an order that is the same everywhere.
+func (r *roster) list() [][]byte {
+	raws := make([][]byte, 0, len(r.edges))
+	for _, h := range slices.SortedFunc(maps.Values(r.edges), func(a, b *entry) int {
+		return bytes.Compare(a.hash[:], b.hash[:])
+	}) {
+		raws = append(raws, h.raw)
+	}
+	return raws
+}

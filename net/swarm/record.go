@@ -1,0 +1,119 @@
+package swarm
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/hammockfs/hammock/crypt"
+)
+
+const (
+	contextRecord = "swarm member"
+	maxRecord     = 2 << 10
+)
+
+// record says what an inviter decided about an owner. The inviter is the owner
+// of the certificate, whose device signed. Of the records of one inviter about
+// one owner the highest number counts.
+type record struct {
+	Version     uint64         `cbor:"1,keyasint"`
+	Owner       crypt.OwnerKey `cbor:"2,keyasint"`
+	Number      uint64         `cbor:"3,keyasint"` // from 1
+	Revoked     bool           `cbor:"4,keyasint,omitempty"`
+	Name        string         `cbor:"5,keyasint"`
+	Allowance   int64          `cbor:"6,keyasint,omitempty"` // bytes
+	Issued      int64          `cbor:"7,keyasint"`           // unix seconds
+	Expiry      int64          `cbor:"8,keyasint,omitempty"` // unix seconds, 0: never
+	Certificate []byte         `cbor:"9,keyasint"`
+}
+
+// entry is a record that has been checked.
+type entry struct {
+	record
+	inviter crypt.OwnerKey
+	raw     []byte
+	hash    crypt.ID
+}
+
+func signRecord(swarm crypt.ID, d *crypt.Device, r record) (*entry, error) {
+	body, err := crypt.EncodeCBOR(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode a member record: %w", err)
+	}
+	raw, err := crypt.EncodeCBOR(signed{Body: body, Signature: d.Sign(contextRecord, swarm, body)})
+	if err != nil {
+		return nil, fmt.Errorf("encode a member record: %w", err)
+	}
+	return parseRecord(swarm, raw)
+}
+
+// parseRecord checks everything about a record but whether its inviter is a
+// member, which other records decide.
+func parseRecord(swarm crypt.ID, raw []byte) (*entry, error) {
+	if len(raw) > maxRecord {
+		return nil, fmt.Errorf("a member record of %d bytes, at most %d are allowed", len(raw), maxRecord)
+	}
+	var s signed
+	if err := crypt.DecodeCBOR(raw, &s); err != nil {
+		return nil, fmt.Errorf("read a member record: %w", err)
+	}
+	var r record
+	if err := crypt.DecodeCBOR(s.Body, &r); err != nil {
+		return nil, fmt.Errorf("read a member record: %w", err)
+	}
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	cert, err := inviterOf(&r)
+	if err != nil {
+		return nil, err
+	}
+	if err := cert.Device.Verify(contextRecord, swarm, s.Body, s.Signature); err != nil {
+		return nil, fmt.Errorf("a member record is not signed for this swarm: %w", err)
+	}
+	return &entry{record: r, inviter: cert.Owner, raw: raw, hash: crypt.Sum(raw)}, nil
+}
+
+func (r *record) check() error {
+	switch {
+	case r.Version != 1:
+		return fmt.Errorf("a member record of version %d, this program knows version 1", r.Version)
+	case r.Number == 0:
+		return fmt.Errorf("a member record without a number")
+	case r.Allowance < 0 || r.Expiry < 0 || r.Issued < 0:
+		return fmt.Errorf("a member record with a negative figure")
+	}
+	return checkText("the name in a member record", r.Name, maxName)
+}
+
+// inviterOf checks the certificate of the signing device as of the time that the
+// record claims: records outlive the devices that signed them.
+func inviterOf(r *record) (crypt.Certificate, error) {
+	cert, err := crypt.ParseCertificate(r.Certificate)
+	if err != nil {
+		return cert, fmt.Errorf("read the certificate in a member record: %w", err)
+	}
+	if err := cert.Verify(time.Unix(r.Issued, 0)); err != nil {
+		return cert, fmt.Errorf("the certificate in a member record: %w", err)
+	}
+	if cert.Rights&crypt.RightInvite == 0 {
+		return cert, fmt.Errorf("a member record of a device that may not invite")
+	}
+	return cert, nil
+}
+
+// beats says whether e replaces old, the same on every node.
+func (e *entry) beats(old *entry) bool {
+	if e.Number != old.Number {
+		return e.Number > old.Number
+	}
+	if e.Revoked != old.Revoked {
+		return e.Revoked
+	}
+	return bytes.Compare(e.raw, old.raw) > 0
+}
+
+func (r *record) live(now time.Time) bool {
+	return !r.Revoked && (r.Expiry == 0 || now.Unix() < r.Expiry)
+}
