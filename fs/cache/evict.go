@@ -1,0 +1,174 @@
+package cache
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+)
+
+// keepShare is the part of the limit that data leaves to metadata.
+const keepShare = 50
+
+// dataLimit is how many sealed bytes there may be for data to come in.
+func (c *Cache) dataLimit() int64 { return c.cfg.Limit - c.cfg.Limit/keepShare }
+
+// fits reports whether n more bytes of the class may be written. Cache.mu is
+// held. Only data is ever refused.
+func (c *Cache) fits(class uint8, n int) bool {
+	return class != ClassData || c.used+int64(n) <= c.dataLimit()
+}
+
+// Pin keeps a stripe from being evicted. Partial ones are never pinned.
+func (c *Cache) Pin(number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.stripes[number]; s != nil && !s.partial {
+		s.pinned = true
+	}
+}
+
+// Unpin says that a closed stripe is placed elsewhere: it may be evicted, and
+// need not be synced any more. An open one stays pinned.
+func (c *Cache) Unpin(number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.stripes[number]; s != nil && s.state == closed {
+		s.pinned = false
+		delete(c.unsynced, s)
+	}
+}
+
+// Drop evicts everything that is not pinned and forgets all opened blocks. It
+// returns the sealed bytes that were freed.
+func (c *Cache) Drop(ctx context.Context) (int64, error) {
+	c.memory.InvalidateAll()
+	return c.evict(1 << 62), ctx.Err()
+}
+
+// makeRoom evicts so that n more bytes fit, and a little more, so that the next
+// callers find room without a search.
+func (c *Cache) makeRoom(n int64) {
+	c.mu.Lock()
+	need := c.used + n - c.dataLimit()
+	c.mu.Unlock()
+	if need > 0 {
+		c.evict(need + c.cfg.Limit/64)
+	}
+}
+
+// evict removes unpinned stripes, the least recently used first and those of
+// class index last, until want bytes are gone or nothing is left.
+func (c *Cache) evict(want int64) (freed int64) {
+	var victims []*stripe
+	c.mu.Lock()
+	for _, s := range c.evictable() {
+		if freed >= want {
+			break
+		}
+		freed += int64(s.size)
+		c.forget(s)
+		victims = append(victims, s)
+	}
+	c.mu.Unlock()
+	for _, s := range victims {
+		c.removeFiles(s)
+	}
+	return freed
+}
+
+// evictable lists what may go, in the order of going. Cache.mu is held. The
+// order is made anew each time: uses are counted without a lock that way, and a
+// search among ten thousand stripes costs about a millisecond.
+func (c *Cache) evictable() []*stripe {
+	type candidate struct {
+		s     *stripe
+		clock int64
+	}
+	var list []candidate
+	for _, s := range c.stripes {
+		if s.state == closed && !s.pinned {
+			list = append(list, candidate{s, s.clock.Load()})
+		}
+	}
+	slices.SortFunc(list, func(a, b candidate) int {
+		if ai, bi := a.s.class == ClassIndex, b.s.class == ClassIndex; ai != bi {
+			if ai {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Compare(a.clock, b.clock)
+	})
+	out := make([]*stripe, len(list))
+	for i := range list {
+		out[i] = list[i].s
+	}
+	return out
+}
+
+// forget takes s out of the books. Cache.mu is held; removeFiles follows
+// without it.
+func (c *Cache) forget(s *stripe) {
+	s.gone.Store(true)
+	c.used -= int64(s.size)
+	delete(c.stripes, s.number)
+	delete(c.unsynced, s)
+}
+
+// removeFiles deletes the files of a stripe that is gone. Those who are reading
+// it finish on the open file.
+func (c *Cache) removeFiles(s *stripe) {
+	c.handles.drop(s)
+	if s.partial {
+		c.remove(s.name + mapSuffix)
+	}
+	c.remove(s.name)
+}
+
+func (c *Cache) remove(name string) {
+	err := c.cfg.FS.Remove(c.cfg.FS.PathJoin(c.cfg.Dir, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.cfg.Log.Warn("cannot remove a file of the cache", "file", name, "err", err)
+	}
+}
+
+// charge enters n bytes fetched into a partial stripe, evicting others where
+// there is no room. false: they cannot be kept.
+func (c *Cache) charge(s *stripe, n int) bool {
+	c.makeRoom(int64(n))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shut || s.gone.Load() || !c.fits(ClassData, n) {
+		return false
+	}
+	s.size += n
+	c.used += int64(n)
+	return true
+}
+
+// uncharge takes back a charge of bytes that did not come.
+func (c *Cache) uncharge(s *stripe, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !s.gone.Load() {
+		s.size -= n
+		c.used -= int64(n)
+	}
+}
+
+// diskRoom evicts until the disk has KeepFree bytes left; ErrFull if it cannot.
+func (c *Cache) diskRoom() error {
+	if c.cfg.KeepFree <= 0 {
+		return nil
+	}
+	u, err := c.cfg.FS.GetDiskUsage(c.cfg.Dir)
+	if err != nil || u.AvailBytes >= uint64(c.cfg.KeepFree) {
+		return nil // a file system that cannot tell is taken to have room
+	}
+	if need := c.cfg.KeepFree - int64(u.AvailBytes); c.evict(need) < need {
+		return ErrFull
+	}
+	return nil
+}
