@@ -9,7 +9,7 @@ import (
 // wrong with it, or with a ref that was not made by Seal or ParseRef, is ErrSealed. dst and sealed must not overlap; on
 // an error dst is not returned.
 func OpenBlock(dst []byte, r *Ref, i int, sealed []byte) ([]byte, error) {
-	keys := chunkKeys{ref: r}
+	keys := chunkKeys{ref: r, make: newAEAD}
 	if err := r.check(); err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func Open(dst []byte, r *Ref, sealed []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes where the ref says %d", ErrSealed, len(sealed), r.SealedLen())
 	}
 	dst = slices.Grow(dst, int(r.Len))
-	keys := chunkKeys{ref: r}
+	keys := chunkKeys{ref: r, make: newAEAD}
 	for i := range r.Blocks {
 		n := int(r.Blocks[i].Len)
 		var err error

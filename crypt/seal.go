@@ -27,11 +27,15 @@ type Sealer struct {
 	content *keyed
 	suite   Suite
 	pack    packer
+	cipher  cipherMaker
 }
+
+// cipherMaker makes the cipher of a suite from 32 bytes. Tests replace it, to see what is sealed.
+type cipherMaker func(s Suite, key []byte) cipher.AEAD
 
 // NewSealer makes a sealer from a content key: of an epoch (Epoch.ContentKey) or a shared domain (Domain.ContentKey).
 func NewSealer(content Key, s Suite) *Sealer {
-	return &Sealer{content: newKeyed((*[32]byte)(&content)), suite: s, pack: pack}
+	return &Sealer{content: newKeyed((*[32]byte)(&content)), suite: s, pack: pack, cipher: newAEAD}
 }
 
 // Suite is the suite that chunks are sealed with.
@@ -61,7 +65,7 @@ func (s *Sealer) Seal(dst []byte, plain []byte, k Key, e Effort) ([]byte, Ref, e
 	}
 	scratch := scratches.Get().(*[]byte)
 	defer scratches.Put(scratch)
-	keys := chunkKeys{ref: &ref}
+	keys := chunkKeys{ref: &ref, make: s.cipher}
 	for i := range ref.Blocks {
 		block := plain[i*BlockSize : i*BlockSize+ref.plainLen(i)]
 		payload := block
@@ -82,6 +86,7 @@ func saves(payload, plain []byte) bool {
 // so that their nonces cannot meet.
 type chunkKeys struct {
 	ref           *Ref
+	make          cipherMaker
 	plain, packed cipher.AEAD
 	salt          words
 	nonce         [chacha20poly1305.NonceSizeX]byte
@@ -135,14 +140,14 @@ func (c *chunkKeys) cipherOf(i int) (cipher.AEAD, []byte) {
 func (c *chunkKeys) usePlain() {
 	if c.plain == nil {
 		k := derive(plainContext[c.ref.Suite], c.ref.Key[:])
-		c.plain = newAEAD(c.ref.Suite, k[:KeySize])
+		c.plain = c.make(c.ref.Suite, k[:KeySize])
 	}
 }
 
 func (c *chunkKeys) usePacked() {
 	if c.packed == nil {
 		k := derive(packedContext[c.ref.Suite], c.ref.Key[:])
-		c.packed = newAEAD(c.ref.Suite, k[:KeySize])
+		c.packed = c.make(c.ref.Suite, k[:KeySize])
 		c.salt = wordsOf((*[32]byte)(k[KeySize:]))
 	}
 }
