@@ -73,9 +73,8 @@ type Server struct {
 	ctx    context.Context // ends at Close
 	stop   context.CancelFunc
 	mu     sync.Mutex
-	closed bool              // guarded by mu
-	open   map[Stream]string // streams being served; guarded by mu
-	wg     sync.WaitGroup    // one for each of open
+	closed bool           // guarded by mu
+	wg     sync.WaitGroup // one for each stream being served
 }
 
 // NewServer makes a server; Register connects it to a network.
@@ -95,7 +94,7 @@ func NewServer(cfg ServerConfig) *Server {
 	if cfg.Errors == nil {
 		cfg.Errors = func(err error) error { return err }
 	}
-	s := &Server{cfg: cfg, gates: newGates(cfg.Limits), open: map[Stream]string{}}
+	s := &Server{cfg: cfg, gates: newGates(cfg.Limits)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
 }
@@ -113,15 +112,13 @@ func (s *Server) Register(l Listener) {
 	}
 }
 
-// Close resets all streams and waits for their handlers.
+// Close resets all streams and waits for their handlers. Close it before the
+// network that it is registered with.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	s.stop()
-	for st := range s.open {
-		st.Reset()
-	}
 	s.mu.Unlock()
+	s.stop() // and with it the contexts of all streams, which resets them
 	s.wg.Wait()
 	return nil
 }
@@ -129,34 +126,26 @@ func (s *Server) Close() error {
 // Handler serves one stream of a protocol until it ends.
 func (s *Server) Handler(proto string) Handler {
 	return func(ctx context.Context, from Remote, st Stream) {
-		if !s.begin(st, proto) {
+		if !s.begin() {
 			st.Reset()
 			return
 		}
-		defer s.end(st)
+		defer s.wg.Done()
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(s.ctx, cancel)()
+		defer context.AfterFunc(ctx, func() { st.Reset() })() // a pending read does not know the context
 		s.serve(ctx, proto, from, st)
 	}
 }
 
-func (s *Server) begin(st Stream, proto string) bool {
+func (s *Server) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return false
+	if !s.closed {
+		s.wg.Add(1)
 	}
-	s.open[st] = proto
-	s.wg.Add(1)
-	return true
-}
-
-func (s *Server) end(st Stream) {
-	s.mu.Lock()
-	delete(s.open, st)
-	s.mu.Unlock()
-	s.wg.Done()
+	return !s.closed
 }
 
 func (s *Server) serve(ctx context.Context, proto string, from Remote, st Stream) {
