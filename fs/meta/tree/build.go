@@ -58,8 +58,19 @@ func (l *leafBuild) drop(m int) {
 
 // innerBuild holds the children that the next inner node of a level begins with.
 type innerBuild struct {
-	kids []kid
-	size int // sum of the kids'
+	kids  []kid
+	size  int  // sum of the kids'
+	whole bool // all kids came from one old node, in whose place a node of them may be left
+}
+
+// recount brings size and whole up to date after kids changed other than by a push.
+func (in *innerBuild) recount() {
+	in.size = 0
+	in.whole = len(in.kids) > 0 && in.kids[0].from != nil
+	for i := range in.kids {
+		in.size += in.kids[i].size
+		in.whole = in.whole && in.kids[i].from == in.kids[0].from
+	}
 }
 
 func (f *fold) inner(level int) *innerBuild {
@@ -115,8 +126,17 @@ func (f *fold) add(key, value []byte) error {
 func (f *fold) push(level int, k kid) error {
 	k.size = f.kidSize(&k)
 	in := f.inner(level)
+	if o := in.oldNode(); o != nil && k.from != o && !f.underfull(level) {
+		if err := f.flush(level); err != nil {
+			return err
+		}
+	}
+	in.whole = k.from != nil && (len(in.kids) == 0 || in.whole && k.from == in.kids[0].from)
 	in.kids = append(in.kids, k)
 	in.size += k.size
+	if in.whole { // links may be longer than they were in the old node, so that this may be more than a node's worth
+		return nil
+	}
 	return f.overflow(level)
 }
 
@@ -128,11 +148,10 @@ func (f *fold) measure(level int) {
 		return
 	}
 	in := f.inner(level)
-	in.size = 0
 	for i := range in.kids {
 		in.kids[i].size = f.kidSize(&in.kids[i])
-		in.size += in.kids[i].size
 	}
+	in.recount()
 }
 
 // overflow writes full nodes while what waits is more than a node and the least of another.
@@ -157,10 +176,11 @@ func (f *fold) flush(level int) error {
 		switch {
 		case n == 0:
 			return nil
+		case level > 0 && f.inners[level-1].oldNode() != nil:
 		case size > 2*f.s.target && n >= 2*least(level):
 			n = f.cut(level, f.s.target)
 		case size > f.s.target && n >= 2*least(level):
-			n = f.cut(level, size/2)
+			n = f.half(level, size)
 		}
 		if err := f.emit(level, n); err != nil {
 			return err
@@ -171,18 +191,35 @@ func (f *fold) flush(level int) error {
 // cut returns how many of the entries that wait make a node of up to limit bytes, such that enough are in and after it.
 func (f *fold) cut(level, limit int) int {
 	n, _ := f.pending(level)
-	size, m := headSize, 0
+	m, size := 0, headSize
 	for ; m < n; m++ {
-		if level == 0 {
-			size += 2 + f.leaf.ends[m] - f.leaf.start(m)
-		} else {
-			size += f.inners[level-1].kids[m].size
-		}
-		if size > limit {
+		if size += f.entrySize(level, m); size > limit {
 			break
 		}
 	}
 	return max(least(level), min(m, n-least(level)))
+}
+
+// half returns how many of the entries that wait, which make a node of size bytes, are nearest to its half.
+func (f *fold) half(level, size int) int {
+	n, _ := f.pending(level)
+	m, sum := 0, headSize
+	for ; m < n; m++ {
+		e := f.entrySize(level, m)
+		if sum+e/2 > size/2 {
+			break
+		}
+		sum += e
+	}
+	return max(least(level), min(m, n-least(level)))
+}
+
+// entrySize is what entry i of those that wait takes in a node.
+func (f *fold) entrySize(level, i int) int {
+	if level == 0 {
+		return 2 + f.leaf.ends[i] - f.leaf.start(i)
+	}
+	return f.inners[level-1].kids[i].size
 }
 
 // emit writes the first m entries of a level as a node and pushes it to the level above.
@@ -216,7 +253,10 @@ func (f *fold) emitInner(level, m int) error {
 		k.count += kids[i].count
 		size += kids[i].size
 	}
-	o := wholeOrigin(kids)
+	o := in.oldNode()
+	if m < len(in.kids) {
+		o = nil
+	}
 	var b []byte
 	if o == nil {
 		var err error
@@ -225,7 +265,7 @@ func (f *fold) emitInner(level, m int) error {
 		}
 	}
 	in.kids = slices.Delete(in.kids, 0, m)
-	in.size -= size - headSize
+	in.recount()
 	if o != nil {
 		k.ptr, k.from = o.self.ptr, o.self.from
 		return f.push(level+1, k)
@@ -233,18 +273,12 @@ func (f *fold) emitInner(level, m int) error {
 	return f.put(level, b, k)
 }
 
-// wholeOrigin returns the old node that has exactly these kids, if there is one.
-func wholeOrigin(kids []kid) *origin {
-	o := kids[0].from
-	if o == nil || o.n != len(kids) {
+// oldNode returns the old node that has exactly the kids that wait, if there is one.
+func (in *innerBuild) oldNode() *origin {
+	if !in.whole || in.kids[0].from.n != len(in.kids) {
 		return nil
 	}
-	for i := range kids {
-		if kids[i].from != o {
-			return nil
-		}
-	}
-	return o
+	return in.kids[0].from
 }
 
 func (f *fold) encodeInner(level int, kids []kid, size int) ([]byte, error) {

@@ -274,7 +274,7 @@ func (f *fold) refill(level int) error {
 	up := f.inner(level + 1)
 	k := up.kids[len(up.kids)-1]
 	up.kids = up.kids[:len(up.kids)-1]
-	up.size -= k.size
+	up.recount()
 	n, err := f.s.load(f.ctx, k.ptr, level)
 	if err != nil {
 		return err
