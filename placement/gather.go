@@ -1,0 +1,456 @@
+package placement
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A gather brings ranges of shards of one stripe from stores: each from its own shard if that comes in time, else computed
+// from the same range of any k. One goroutine owns it; each read runs in its own.
+//
+// Reads go out in three waves: the wanted shards at their hinted stores; then, for each want that failed or is late, the
+// fastest of the other hinted shards until k are there or under way, and one more whenever all of them are late; and when
+// no hint is left, every shard that is still missing at every other store.
+type gather struct {
+	p       *Placer
+	rec     *Record
+	wants   []want
+	pieces  []piece
+	flying  []*reading
+	asked   map[place]bool // a shard at a store that was asked for it, except where it is under way
+	gone    map[place]error
+	reasons map[uint32]error
+	results chan readResult
+	infos   map[uint32]*StoreInfo
+	order   []uint32 // of stores, fastest first
+	bufs    [][]byte // to give back
+	lost    int      // hinted shards that a store said to be missing or that were wrong
+	wide    bool     // hints did not suffice: all stores are asked
+	broken  map[place]error
+	found   map[int]uint32
+	extra   *grant // for what is computed
+}
+
+// place is a shard at a store.
+type place struct {
+	shard int
+	store uint32
+}
+
+type piece struct {
+	shard  int
+	lo, hi int64
+	data   []byte
+}
+
+type reading struct {
+	place
+	lo, hi int64
+	start  time.Time
+	cancel context.CancelFunc
+	late   bool
+}
+
+type readResult struct {
+	r    *reading
+	data []byte
+	buf  []byte
+	err  error
+}
+
+func (p *Placer) newGather(rec *Record, wants []want) *gather {
+	g := &gather{
+		p: p, rec: rec, wants: wants,
+		asked: map[place]bool{}, gone: map[place]error{}, reasons: map[uint32]error{}, found: map[int]uint32{}, broken: map[place]error{},
+		results: make(chan readResult), infos: map[uint32]*StoreInfo{},
+	}
+	infos := p.cfg.Stores.Stores()
+	for i := range infos {
+		if infos[i].Number == 0 {
+			continue
+		}
+		g.infos[infos[i].Number] = &infos[i]
+		g.order = append(g.order, infos[i].Number)
+	}
+	slices.SortStableFunc(g.order, func(a, b uint32) int { return g.rank(a) - g.rank(b) })
+	return g
+}
+
+// rank orders stores: those that are here, then online ones by their speed, then the rest.
+func (g *gather) rank(store uint32) int {
+	s := g.infos[store]
+	switch {
+	case s.Here:
+		return -1
+	case !s.Online:
+		return 1 << 40
+	}
+	return int(g.p.speeds.expect(store) / time.Microsecond)
+}
+
+// run returns when every want has its bytes, or when nothing more can be asked.
+func (g *gather) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer g.drain() // after the cancel
+	defer cancel()
+	for i := range g.wants {
+		w := &g.wants[i]
+		if !g.ask(ctx, place{w.shard, g.rec.Shards[w.shard].Store}, w.lo, w.hi, false) {
+			w.bad = true
+		}
+	}
+	late := g.p.speeds.late(g.p.cfg.HedgeAfter)
+	timer := time.NewTimer(late)
+	defer timer.Stop()
+	for {
+		if done, err := g.advance(ctx); done || err != nil {
+			return err
+		}
+		select {
+		case r := <-g.results:
+			g.arrived(r)
+		case <-timer.C:
+			g.hedge(late)
+			timer.Reset(late)
+		case <-ctx.Done():
+			return g.unreadable(ctx.Err())
+		}
+	}
+}
+
+// advance does all that can be done with what is here: fills wants, computes them, asks more stores.
+func (g *gather) advance(ctx context.Context) (done bool, err error) {
+	done = true
+	if err := g.reserve(ctx); err != nil {
+		return false, g.unreadable(err)
+	}
+	for i := range g.wants {
+		w := &g.wants[i]
+		if w.data == nil {
+			if err := g.fill(w); err != nil {
+				return false, err
+			}
+		}
+		if w.data != nil {
+			continue
+		}
+		done = false
+		if w.bad && !g.more(ctx, w) {
+			return false, g.unreadable(nil)
+		}
+	}
+	return done, nil
+}
+
+// reserve takes the memory for computing wants, once for all of them: who holds some never waits for more.
+func (g *gather) reserve(ctx context.Context) error {
+	if g.extra != nil || !slices.ContainsFunc(g.wants, func(w want) bool { return w.bad && w.data == nil }) {
+		return nil
+	}
+	ranges := map[[2]int64]bool{}
+	n := 0
+	for _, w := range g.wants {
+		if r := [2]int64{w.lo, w.hi}; !ranges[r] {
+			ranges[r] = true
+			n += g.rec.Code.N() * int(w.hi-w.lo)
+		}
+	}
+	extra, err := g.p.spare.take(ctx, n)
+	if err != nil {
+		return err
+	}
+	g.extra = extra
+	return nil
+}
+
+// fill takes a want's bytes from its own shard's piece, or computes them when k others are here.
+func (g *gather) fill(w *want) error {
+	var have []piece
+	for _, q := range g.pieces {
+		if q.lo > w.lo || q.hi < w.hi || slices.ContainsFunc(have, func(h piece) bool { return h.shard == q.shard }) {
+			continue
+		}
+		data := q.data[w.lo-q.lo : w.hi-q.lo]
+		if q.shard == w.shard {
+			w.data = data
+			return nil
+		}
+		have = append(have, piece{q.shard, w.lo, w.hi, data})
+	}
+	if len(have) < g.rec.Code.K {
+		return nil
+	}
+	return g.decode(w, have)
+}
+
+func (g *gather) decode(w *want, have []piece) error {
+	if g.rec.Code.K == 1 && have[0].data != nil { // all shards are equal
+		w.data = have[0].data
+		return nil
+	}
+	rs, err := g.p.coders.get(g.rec.Code)
+	if err != nil {
+		return err
+	}
+	shards, required := make([][]byte, g.rec.Code.N()), make([]bool, g.rec.Code.N())
+	for _, h := range have {
+		shards[h.shard] = h.data
+	}
+	buf := g.buffer(int(w.hi - w.lo))
+	shards[w.shard], required[w.shard] = buf, true
+	if err := rs.ReconstructSome(shards, required); err != nil {
+		return fmt.Errorf("rebuild shard %d of stripe %d: %w", w.shard, g.rec.Stripe, err)
+	}
+	w.data = shards[w.shard]
+	g.p.stats.decoded.Add(1)
+	return nil
+}
+
+// more asks for shards that a want can be computed from, until enough are here or under way. False: nobody is left to
+// ask, and nothing is under way.
+func (g *gather) more(ctx context.Context, w *want) bool {
+	for {
+		flying := g.count(w)
+		enough := g.rec.Code.K + w.extra
+		if g.wide {
+			enough += g.rec.Code.N() // most will say that they do not have it
+		}
+		if flying >= enough {
+			return true
+		}
+		pl, ok := g.candidate(w)
+		if !ok && !g.wide {
+			g.wide = true
+			continue
+		}
+		if !ok {
+			return g.possible(w)
+		}
+		g.ask(ctx, pl, w.lo, w.hi, true)
+	}
+}
+
+// count is how many different shards cover a want, here or under way and not late.
+func (g *gather) count(w *want) int {
+	seen := map[int]bool{}
+	n := 0
+	for _, q := range g.pieces {
+		if q.lo <= w.lo && q.hi >= w.hi && !seen[q.shard] {
+			seen[q.shard] = true
+			n++
+		}
+	}
+	for _, r := range g.flying {
+		if r.lo <= w.lo && r.hi >= w.hi && !seen[r.shard] {
+			n++
+		}
+	}
+	return n
+}
+
+// possible says whether what is here and under way could still give the want.
+func (g *gather) possible(w *want) bool {
+	seen := map[int]bool{}
+	for _, q := range g.pieces {
+		seen[q.shard] = seen[q.shard] || q.lo <= w.lo && q.hi >= w.hi
+	}
+	for _, r := range g.flying {
+		seen[r.shard] = seen[r.shard] || r.lo <= w.lo && r.hi >= w.hi
+	}
+	n := 0
+	for _, ok := range seen {
+		if ok {
+			n++
+		}
+	}
+	return seen[w.shard] || n >= g.rec.Code.K
+}
+
+// candidate is the next shard to ask for and the store to ask, for a want that is computed.
+func (g *gather) candidate(w *want) (place, bool) {
+	if !g.wide {
+		for _, store := range g.order {
+			for i, s := range g.rec.Shards {
+				if s.Store == store && g.infos[store].Online && g.useful(place{i, store}, w) {
+					return place{i, store}, true
+				}
+			}
+		}
+		return place{}, false
+	}
+	for i, s := range g.rec.Shards { // hinted stores that seem to be offline first
+		if _, known := g.infos[s.Store]; known && g.useful(place{i, s.Store}, w) {
+			return place{i, s.Store}, true
+		}
+	}
+	for _, store := range g.order {
+		for i := range g.rec.Shards {
+			if pl := (place{i, store}); g.infos[store].Online && g.useful(pl, w) {
+				return pl, true
+			}
+		}
+	}
+	return place{}, false
+}
+
+// useful says whether asking for this shard there brings anything that is not here, under way or known to fail.
+func (g *gather) useful(pl place, w *want) bool {
+	if _, bad := g.gone[pl]; bad {
+		return false
+	}
+	for _, q := range g.pieces {
+		if q.shard == pl.shard && q.lo <= w.lo && q.hi >= w.hi {
+			return false
+		}
+	}
+	for _, r := range g.flying {
+		if r.shard == pl.shard && r.lo <= w.lo && r.hi >= w.hi && (!g.wide || r.store == pl.store) {
+			return false
+		}
+	}
+	return true
+}
+
+// ask starts a read, and says whether it could.
+func (g *gather) ask(ctx context.Context, pl place, lo, hi int64, always bool) bool {
+	info := g.infos[pl.store]
+	store, ok := g.p.cfg.Stores.Store(pl.store)
+	if info == nil || !ok || !info.Online && !always {
+		if !ok && pl.store != 0 {
+			g.gone[pl] = errOffline
+			g.reasons[pl.store] = errOffline
+		}
+		return false
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	r := &reading{place: pl, lo: lo, hi: hi, start: time.Now(), cancel: cancel}
+	g.flying = append(g.flying, r)
+	buf := g.p.bufs.get(int(hi - lo))
+	id, size := g.rec.Shards[pl.shard].ID, int64(g.rec.ShardSize)
+	go func() { // drain waits for it
+		data, err := store.ReadRange(ctx, id, size, lo, hi-lo, buf)
+		if err == nil && int64(len(data)) != hi-lo {
+			err = fmt.Errorf("%w: %d bytes instead of %d", ErrWrongBytes, len(data), hi-lo)
+		}
+		g.results <- readResult{r, data, buf, err}
+	}()
+	return true
+}
+
+// arrived takes the result of a read.
+func (g *gather) arrived(res readResult) {
+	r := res.r
+	r.cancel()
+	g.flying = slices.DeleteFunc(g.flying, func(x *reading) bool { return x == r })
+	g.bufs = append(g.bufs, res.buf)
+	hinted := g.rec.Shards[r.shard].Store == r.store
+	if res.err != nil {
+		g.refused(r, res.err, hinted)
+		return
+	}
+	g.p.speeds.note(r.store, time.Since(r.start), true)
+	g.p.stats.fetched.Add(r.hi - r.lo)
+	g.pieces = append(g.pieces, piece{r.shard, r.lo, r.hi, res.data})
+	if !hinted {
+		g.found[r.shard] = r.store
+	}
+}
+
+func (g *gather) refused(r *reading, err error, hinted bool) {
+	g.gone[r.place] = err
+	missing := errors.Is(err, ErrNoShard)
+	if missing || errors.Is(err, ErrWrongBytes) {
+		if hinted {
+			g.lost++
+			g.broken[r.place] = err
+		}
+	} else {
+		g.p.speeds.note(r.store, time.Since(r.start), false)
+	}
+	if old := g.reasons[r.store]; hinted || old == nil || errors.Is(old, ErrNoShard) {
+		g.reasons[r.store] = err
+	}
+	for i := range g.wants {
+		if g.wants[i].shard == r.shard {
+			g.wants[i].bad = true
+		}
+	}
+}
+
+// hedge looks for reads that are late: their wants are computed from others, and those that are computed already get one
+// more source.
+func (g *gather) hedge(late time.Duration) {
+	for _, r := range g.flying {
+		r.late = r.late || time.Since(r.start) >= late
+	}
+	for i := range g.wants {
+		w := &g.wants[i]
+		if w.data != nil {
+			continue
+		}
+		n := 0
+		for _, r := range g.flying {
+			if r.late && r.lo <= w.lo && r.hi >= w.hi {
+				n++
+			}
+		}
+		if n > w.extra {
+			w.bad, w.extra = true, n
+			g.p.stats.hedged.Add(1)
+		}
+	}
+}
+
+// unreadable is the error of a read that found too few shards.
+func (g *gather) unreadable(because error) error {
+	shards := map[int]bool{}
+	for _, q := range g.pieces {
+		shards[q.shard] = true
+	}
+	for _, r := range g.flying {
+		if g.reasons[r.store] == nil {
+			g.reasons[r.store] = errors.New("it does not answer")
+		}
+	}
+	infos := make([]StoreInfo, 0, len(g.infos))
+	for _, s := range g.infos {
+		infos = append(infos, *s)
+		if !s.Online && g.reasons[s.Number] == nil {
+			g.reasons[s.Number] = errOffline
+		}
+	}
+	return &QuorumError{
+		What: fmt.Sprintf("read stripe %d", g.rec.Stripe), Need: g.rec.Code.K, Got: len(shards), Of: "shards",
+		Because: because, Stores: failures(g.reasons, infos),
+	}
+}
+
+// drain waits for the reads that are still ending.
+func (g *gather) drain() {
+	for len(g.flying) > 0 {
+		r := <-g.results
+		r.r.cancel()
+		g.flying = slices.DeleteFunc(g.flying, func(x *reading) bool { return x == r.r })
+		g.bufs = append(g.bufs, r.buf)
+	}
+}
+
+func (g *gather) buffer(n int) []byte {
+	b := g.p.bufs.get(n)
+	g.bufs = append(g.bufs, b)
+	return b
+}
+
+// close gives the memory back; the wants' data is gone after it.
+func (g *gather) close() {
+	for _, b := range g.bufs {
+		g.p.bufs.put(b)
+	}
+	g.bufs = nil
+	if g.extra != nil {
+		g.extra.release()
+	}
+}

@@ -1,0 +1,361 @@
+package placement
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config is what a Placer needs. Stores, Payloads and Journal must be given; zero values of the rest take the defaults.
+type Config struct {
+	Policy     Policy
+	Distinct   Distinct
+	Stores     Stores
+	Payloads   Payloads
+	Journal    Journal
+	Pad        func(dst []byte, stripe uint64) // fills the padding of a stripe, the same at every call; nil: zeros
+	Workers    int                             // stripes uploaded at once; default 4
+	Memory     int64                           // bytes of all stripes and reads in flight; default 64 MiB
+	HedgeAfter time.Duration                   // a read this late is overtaken; default 200 ms
+	Log        *slog.Logger
+	Now        func() time.Time
+}
+
+func (c *Config) defaults() {
+	if c.Workers <= 0 {
+		c.Workers = 4
+	}
+	if c.Memory <= 0 {
+		c.Memory = 64 << 20
+	}
+	if c.HedgeAfter <= 0 {
+		c.HedgeAfter = 200 * time.Millisecond
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+}
+
+// A Placer uploads stripes, reads them back and repairs them. All methods are safe for concurrent use. Uploads and
+// queued repairs happen only while Run runs; everything else works without.
+type Placer struct {
+	cfg    Config
+	coders coders
+	bufs   buffers
+	back   *budget // uploads and repairs, which wait for slow peers
+	front  *budget // Fetch and Encode, for which somebody waits
+	spare  *budget // what a degraded Fetch takes beyond that; taken after front, never before
+	speeds speeds
+	stats  counters
+
+	intents keyed // making or extending a stripe's first record
+	working keyed // uploading or repairing a stripe; taken before intents
+
+	mu      sync.Mutex
+	queue   queue
+	changed chan struct{} // closed and replaced when the queue changes
+	closed  bool
+	lastErr error
+	broken  map[uint64]map[place]error // by stripe: what reads found lost or wrong, for the repair
+	whole   map[uint64]time.Time       // stripes that a repair found whole, and when
+
+	ctx  context.Context // ends with Close: what outlives a call hangs on it
+	stop context.CancelFunc
+	run  sync.WaitGroup
+}
+
+// ErrClosed says that the placer was closed.
+var ErrClosed = errors.New("placement is closed")
+
+// New makes a Placer. Nothing is uploaded before Run.
+func New(cfg Config) *Placer {
+	cfg.defaults()
+	front := max(cfg.Memory/4, 1)
+	p := &Placer{
+		cfg: cfg, front: newBudget(front), spare: newBudget(front), back: newBudget(max(cfg.Memory-2*front, 1)),
+		queue: newQueue(), changed: make(chan struct{}),
+		broken: map[uint64]map[place]error{}, whole: map[uint64]time.Time{},
+	}
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	return p
+}
+
+// Close ends Run and waits for it. What was queued is in the journal's and the cache's memory, not in the placer's: the
+// next start enqueues it again.
+func (p *Placer) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.signal()
+	p.mu.Unlock()
+	p.stop()
+	p.run.Wait()
+}
+
+// Enqueue asks for a closed stripe to be uploaded. A stripe that is queued already stays where it is; one that is
+// placed, with shards missing, is repaired.
+func (p *Placer) Enqueue(stripe uint64, class uint8) {
+	size, ok := p.payloadSize(stripe)
+	if !ok {
+		size = 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue.add(stripe, class, size, time.Time{})
+	p.signal()
+}
+
+// Heal asks for a stripe's shards to be looked at, and those that are lost to be rebuilt, when there is time.
+func (p *Placer) Heal(stripe uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue.addRepair(stripe, MaxShards, time.Time{}, true)
+	p.signal()
+}
+
+// Kick says that the stores have changed: what waits for its next try is tried now.
+func (p *Placer) Kick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue.hurry()
+	p.signal()
+}
+
+// signal wakes whoever waits for a change of the queue; p.mu is held.
+func (p *Placer) signal() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// storesPoll is how often Run looks at the stores by itself when it has nothing else to do.
+const storesPoll = 15 * time.Second
+
+// Run uploads and repairs until ctx ends or Close is called; it returns when all that it started has ended. It is called
+// once. The error is nil after Close, else ctx's.
+func (p *Placer) Run(ctx context.Context) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	p.run.Add(1)
+	p.mu.Unlock()
+	defer p.run.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
+	var jobs sync.WaitGroup
+	defer jobs.Wait()
+	for {
+		p.mu.Lock()
+		changed := p.changed
+		next, wait := p.queue.next(time.Now(), p.cfg.Workers, p.placeable())
+		p.mu.Unlock()
+		if next != nil {
+			jobs.Go(func() { p.work(ctx, next) })
+			continue
+		}
+		timer := time.NewTimer(min(wait, storesPoll))
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			if p.ctx.Err() != nil {
+				return nil
+			}
+			return ctx.Err()
+		}
+		timer.Stop()
+	}
+}
+
+// placeable says whether enough stores are known for anything to be placed. What is known does not depend on the class.
+func (p *Placer) placeable() bool {
+	_, ok := p.policyCode(ClassData)
+	return ok
+}
+
+// work does one queued thing and says in the queue how it went.
+func (p *Placer) work(ctx context.Context, it *item) {
+	var out outcome
+	var err error
+	if it.repair {
+		out, err = p.repair(ctx, it.stripe, it.look)
+	} else {
+		out, err = p.place(ctx, it.stripe, it.reasons)
+		it.reasons = out.reasons
+	}
+	if err != nil && ctx.Err() == nil {
+		p.stats.failed.Add(1)
+		p.cfg.Log.Warn("a stripe waits for its next try", "stripe", it.stripe, "repair", it.repair, "err", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		if ctx.Err() == nil {
+			p.lastErr = err
+		}
+		p.queue.retry(it, err, time.Now())
+	} else {
+		p.settled(it, out)
+	}
+	p.signal()
+}
+
+// settled takes a finished item out of the queue; p.mu is held.
+func (p *Placer) settled(it *item, out outcome) {
+	if it.repair && out.missing > 0 {
+		it.spare = out.spare
+		p.queue.retry(it, nil, time.Now())
+		return
+	}
+	p.queue.done(it)
+	if it.repair {
+		return
+	}
+	p.stats.placed.Add(1)
+	p.stats.placedBytes.Add(int64(out.payload))
+	if out.missing > 0 {
+		p.queue.addRepair(it.stripe, out.spare, time.Now().Add(missingRetry), false)
+	}
+}
+
+// outcome is what became of a stripe that is placed.
+type outcome struct {
+	payload int              // bytes
+	missing int              // shards that no store holds
+	spare   int              // how many more losses it takes
+	reasons map[uint32]error // of stores that failed, or could not be asked
+}
+
+// missingRetry is when shards that found no store, in a stripe that is safe without them, are tried again.
+const missingRetry = time.Minute
+
+// Wait returns when all that was queued at the call is placed. Waiting for a next try ends at once. If ctx ends first,
+// or if too few stores are known for the policy (ErrTooFew), the error is a *QuorumError that says how much is not
+// placed and names each store with its reason.
+func (p *Placer) Wait(ctx context.Context) error {
+	p.Kick()
+	p.mu.Lock()
+	want := p.queue.uploads()
+	p.mu.Unlock()
+	for {
+		p.mu.Lock()
+		want = p.queue.still(want)
+		changed, closed, busy := p.changed, p.closed, p.queue.uploading
+		p.mu.Unlock()
+		switch {
+		case len(want) == 0:
+			return nil
+		case closed:
+			return p.waitError(want, ErrClosed)
+		case busy == 0 && !p.placeable():
+			return p.tooFew(fmt.Sprintf("place %d stripes", len(want)))
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return p.waitError(want, ctx.Err())
+		}
+	}
+}
+
+// tooFew is the error of a policy that needs more stores than there are.
+func (p *Placer) tooFew(what string) error {
+	infos := p.cfg.Stores.Stores()
+	e := &QuorumError{
+		What: what, Need: p.cfg.Policy.Needs(), Got: p.cfg.Distinct.domains(elsewhere(infos)),
+		Of: "different " + p.cfg.Distinct.String() + "s", Because: ErrTooFew,
+	}
+	if p.cfg.Policy == Solo {
+		e.Because = fmt.Errorf("the policy is solo, which keeps everything on this machine: %w", ErrTooFew)
+	}
+	for i := range infos {
+		if infos[i].Here {
+			e.Stores = append(e.Stores, StoreFailure{infos[i].Number, infos[i].Name, errHere})
+		}
+	}
+	return e
+}
+
+// waitError gathers why the stripes are not placed: each store with its newest reason.
+func (p *Placer) waitError(want map[uint64]*item, because error) error {
+	infos := p.cfg.Stores.Stores()
+	reasons := map[uint32]error{}
+	for i := range infos {
+		if err := unfit(&infos[i], 0); err != nil {
+			reasons[infos[i].Number] = err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, it := range want {
+		var q *QuorumError
+		switch {
+		case errors.As(it.err, &q):
+			for _, s := range q.Stores {
+				reasons[s.Number] = s.Reason
+			}
+		case it.err != nil:
+			because = fmt.Errorf("%w; %w", because, it.err)
+		}
+	}
+	return &QuorumError{
+		What:    fmt.Sprintf("place %d stripes", len(want)),
+		Because: because, Stores: failures(reasons, infos),
+	}
+}
+
+// Health says how many more losses a stripe survives: the shards held at stores for which online is true, less k. Below
+// zero it cannot be read from stores now. A record that does not parse, or is not of a placed stripe, has none.
+func (p *Placer) Health(record []byte, online func(store uint32) bool) (spare int) {
+	r, err := ParseRecord(record)
+	if err != nil {
+		return -1
+	}
+	return r.spare(online)
+}
+
+// Stats is what a Placer has done since it was made, and what it still has to do.
+type Stats struct {
+	Queued       int   // stripes that wait for their upload, or are being uploaded
+	QueuedBytes  int64 // of them, as far as it is known
+	Placed       int64 // stripes
+	PlacedBytes  int64 // of payload
+	PutBytes     int64 // of shards that stores took, repairs included
+	Failed       int64 // tries that failed
+	Overtaken    int64 // puts that were too slow
+	FetchedBytes int64 // that came from stores for reads and repairs
+	Hedged       int64 // reads that were late and overtaken
+	Decoded      int64 // reads that had to compute data shards from others
+	Repairs      int   // stripes that wait for repair
+	Healed       int64 // shards rebuilt
+	LastError    error // the newest failure of an upload or a repair; nil if there was none
+}
+
+type counters struct {
+	placed, placedBytes, putBytes, failed, overtaken atomic.Int64
+	fetched, hedged, decoded, healed                 atomic.Int64
+}
+
+// Stats gives the figures of now.
+func (p *Placer) Stats() Stats {
+	c := &p.stats
+	s := Stats{
+		Placed: c.placed.Load(), PlacedBytes: c.placedBytes.Load(), PutBytes: c.putBytes.Load(),
+		Failed: c.failed.Load(), Overtaken: c.overtaken.Load(), FetchedBytes: c.fetched.Load(),
+		Hedged: c.hedged.Load(), Decoded: c.decoded.Load(), Healed: c.healed.Load(),
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.Queued, s.QueuedBytes, s.Repairs = len(p.queue.items), p.queue.bytes, len(p.queue.repairs)
+	s.LastError = p.lastErr
+	return s
+}

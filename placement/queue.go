@@ -1,0 +1,179 @@
+package placement
+
+import (
+	"math"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// queue is what there is to do. Uploads go by class, index first (a stripe without its index is lost), then in the order
+// of arrival; one repair runs beside them, most endangered first. Placer.mu guards it.
+type queue struct {
+	items     map[uint64]*item // uploads, by stripe
+	repairs   map[uint64]*item
+	order     uint64
+	uploading int
+	repairing int
+	bytes     int64
+}
+
+// item is one stripe to upload or to repair.
+type item struct {
+	stripe  uint64
+	class   uint8
+	repair  bool
+	size    int // payload in bytes; 0: not known yet
+	spare   int // of a repair: how many more losses it takes, as far as it is known
+	order   uint64
+	active  bool
+	again   bool      // asked for again while active
+	look    bool      // of a repair: ask the stores, do not only complete what is known to be missing
+	due     time.Time // not before
+	backoff *backoff.ExponentialBackOff
+	err     error            // of the last try
+	reasons map[uint32]error // stores that failed in the last try
+}
+
+func newQueue() queue { return queue{items: map[uint64]*item{}, repairs: map[uint64]*item{}} }
+
+func (q *queue) add(stripe uint64, class uint8, size int, due time.Time) {
+	if q.items[stripe] != nil {
+		return
+	}
+	q.order++
+	q.items[stripe] = &item{stripe: stripe, class: class, size: size, order: q.order, due: due,
+		backoff: newBackoff(time.Second, 2*time.Minute)}
+	q.bytes += int64(size)
+}
+
+func (q *queue) addRepair(stripe uint64, spare int, due time.Time, look bool) {
+	if it := q.repairs[stripe]; it != nil {
+		it.spare, it.look = min(it.spare, spare), it.look || look
+		it.again = it.active
+		if due.Before(it.due) {
+			it.due = due
+		}
+		return
+	}
+	q.order++
+	q.repairs[stripe] = &item{stripe: stripe, repair: true, spare: spare, look: look, order: q.order, due: due,
+		backoff: newBackoff(10*time.Second, 10*time.Minute)}
+}
+
+func newBackoff(first, most time.Duration) *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.Multiplier = first, most, 2
+	b.Reset()
+	return b
+}
+
+// next starts the item that is most urgent, if there is a worker for it; else it says how long until one is due.
+func (q *queue) next(now time.Time, workers int, placeable bool) (*item, time.Duration) {
+	wait := time.Duration(math.MaxInt64)
+	var best *item
+	consider := func(it *item, before func(a, b *item) bool) {
+		switch {
+		case it.active:
+		case it.due.After(now):
+			wait = min(wait, it.due.Sub(now))
+		case best == nil || before(it, best):
+			best = it
+		}
+	}
+	if q.uploading < workers && placeable {
+		for _, it := range q.items {
+			consider(it, sooner)
+		}
+	}
+	if best == nil && q.repairing == 0 {
+		for _, it := range q.repairs {
+			consider(it, worse)
+		}
+	}
+	if best != nil {
+		q.start(best)
+	}
+	return best, wait
+}
+
+func (q *queue) start(it *item) {
+	it.active, it.again = true, false
+	if it.repair {
+		q.repairing++
+	} else {
+		q.uploading++
+	}
+}
+
+func sooner(a, b *item) bool {
+	if a.class != b.class {
+		return a.class > b.class
+	}
+	return a.order < b.order
+}
+
+func worse(a, b *item) bool {
+	if a.spare != b.spare {
+		return a.spare < b.spare
+	}
+	return a.order < b.order
+}
+
+func (q *queue) end(it *item) {
+	it.active = false
+	if it.repair {
+		q.repairing--
+	} else {
+		q.uploading--
+	}
+}
+
+// done takes an item that is active out.
+func (q *queue) done(it *item) {
+	q.end(it)
+	switch {
+	case it.repair && it.again:
+		it.again, it.due = false, time.Time{}
+	case it.repair:
+		delete(q.repairs, it.stripe)
+	default:
+		delete(q.items, it.stripe)
+		q.bytes -= int64(it.size)
+	}
+}
+
+// retry puts an item that is active back.
+func (q *queue) retry(it *item, err error, now time.Time) {
+	q.end(it)
+	it.err, it.look = err, it.look && (err != nil || it.again)
+	it.due = now.Add(it.backoff.NextBackOff())
+}
+
+// hurry makes everything due and forgets how long the tries have failed.
+func (q *queue) hurry() {
+	for _, m := range []map[uint64]*item{q.items, q.repairs} {
+		for _, it := range m {
+			it.due = time.Time{}
+			it.backoff.Reset()
+		}
+	}
+}
+
+// uploads are the uploads of now; still those of them that are not done.
+func (q *queue) uploads() map[uint64]*item {
+	m := make(map[uint64]*item, len(q.items))
+	for k, v := range q.items {
+		m[k] = v
+	}
+	return m
+}
+
+func (q *queue) still(want map[uint64]*item) map[uint64]*item {
+	for k, v := range want {
+		if q.items[k] != v {
+			delete(want, k)
+		}
+	}
+	return want
+}

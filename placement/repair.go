@@ -1,0 +1,295 @@
+package placement
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/hammockfs/hammock/crypt"
+)
+
+// lookAgain is how long a stripe that a repair found whole is left alone by reads that think otherwise: their record is
+// old.
+const lookAgain = 5 * time.Minute
+
+// healRead queues a repair that a read found to be needed. broken are the shards that a store lost or has wrong.
+func (p *Placer) healRead(stripe uint64, spare int, broken map[place]error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t, ok := p.whole[stripe]; ok && time.Since(t) < lookAgain {
+		return
+	}
+	if p.broken[stripe] == nil {
+		p.broken[stripe] = map[place]error{}
+	}
+	maps.Copy(p.broken[stripe], broken)
+	p.queue.addRepair(stripe, spare, time.Time{}, true)
+	p.signal()
+}
+
+// Repair looks at every shard of a placed stripe and puts back what is lost: shards that their store does not have, or has
+// wrong, or that are nowhere, or at a store that is not known any more. A store that cannot be asked is away, not lost,
+// unless only k shards can be read, or fewer. Lost shards are computed from the local copy or from any k others,
+// checked against their IDs, put to stores that hold none of this stripe (if there are, else to those that lost theirs),
+// and journaled (Intend, Placed). It returns nil when all that can be known is whole; a *QuorumError if shards stay lost.
+func (p *Placer) Repair(ctx context.Context, stripe uint64) error {
+	out, err := p.repair(ctx, stripe, true)
+	if err == nil && out.missing > 0 {
+		err = &QuorumError{
+			What: fmt.Sprintf("repair stripe %d", stripe),
+			Need: out.missing, Got: 0, Of: "more different " + p.cfg.Distinct.String() + "s",
+			Stores: failures(out.reasons, p.cfg.Stores.Stores()),
+		}
+	}
+	return err
+}
+
+// repair does Repair; without look it only finds stores for shards that are known to be nowhere.
+func (p *Placer) repair(ctx context.Context, stripe uint64, look bool) (outcome, error) {
+	unlock, err := p.working.lock(ctx, stripe)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer unlock()
+	rec, err := p.record(ctx, stripe)
+	if err != nil {
+		return outcome{}, err
+	}
+	if rec == nil || !rec.Placed {
+		return outcome{}, nil // nothing to repair: the upload will see to it
+	}
+	if !look && !p.chooserFor(rec, nil).any() {
+		return outcomeOf(rec, nil), nil
+	}
+	return p.mend(ctx, rec)
+}
+
+// state is what is known of a shard where its record says that it is.
+type state uint8
+
+const (
+	stateNowhere state = iota // no store, or one that is not known any more
+	stateGood
+	stateAway  // cannot be asked
+	stateGone  // the store does not have it
+	stateWrong // the store has other bytes
+)
+
+// mend repairs the stripe of a record; the stripe is locked.
+func (p *Placer) mend(ctx context.Context, rec *Record) (outcome, error) {
+	p.mu.Lock()
+	known := p.broken[rec.Stripe]
+	delete(p.broken, rec.Stripe)
+	p.mu.Unlock()
+	states := p.look(ctx, rec, known)
+	if err := ctx.Err(); err != nil {
+		return outcome{}, err
+	}
+	before := rec.Append(nil)
+	demoted := settle(rec, states)
+	if p.follow(ctx, rec); ctx.Err() != nil {
+		return outcome{}, ctx.Err()
+	}
+	if rec.held() == rec.Code.N() {
+		return p.sound(ctx, rec, before)
+	}
+	return p.rebuild(ctx, rec, states, demoted)
+}
+
+// sound ends a repair that had nothing to rebuild.
+func (p *Placer) sound(ctx context.Context, rec *Record, before []byte) (outcome, error) {
+	rec.Placed = true
+	if b := rec.Append(nil); string(b) != string(before) {
+		if err := p.cfg.Journal.Placed(ctx, rec.Stripe, b); err != nil {
+			return outcome{}, fmt.Errorf("journal the placement of stripe %d: %w", rec.Stripe, err)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.whole) >= 4096 {
+		clear(p.whole)
+	}
+	p.whole[rec.Stripe] = time.Now()
+	return outcomeOf(rec, nil), nil
+}
+
+// look asks every hinted store for a group of its shard.
+func (p *Placer) look(ctx context.Context, rec *Record, known map[place]error) []state {
+	infos := map[uint32]StoreInfo{}
+	for _, s := range p.cfg.Stores.Stores() {
+		infos[s.Number] = s
+	}
+	states := make([]state, len(rec.Shards))
+	results := make(chan int)
+	asked := 0
+	for i, s := range rec.Shards {
+		info, ok := infos[s.Store]
+		if !ok || s.Store == 0 {
+			continue
+		}
+		states[i] = stateAway
+		if err := known[place{i, s.Store}]; err != nil {
+			states[i] = stateOf(err)
+		} else if info.Online {
+			asked++
+			go func() {
+				states[i] = stateOf(p.sample(ctx, rec, i, s.Store))
+				results <- i
+			}()
+		}
+	}
+	for range asked {
+		<-results
+	}
+	return states
+}
+
+// sampleLimit is how long a store may take for one group before it counts as away.
+const sampleLimit = 20 * time.Second
+
+// sample reads one group of a shard from a store; which one changes with time, so that rot is found in the end.
+func (p *Placer) sample(ctx context.Context, rec *Record, shard int, store uint32) error {
+	s, ok := p.cfg.Stores.Store(store)
+	if !ok {
+		return errOffline
+	}
+	ctx, cancel := context.WithTimeout(ctx, sampleLimit)
+	defer cancel()
+	size := int64(rec.ShardSize)
+	groups := uint64(size+crypt.GroupSize-1) / crypt.GroupSize
+	off := int64(mix(uint64(p.cfg.Now().UnixNano())+uint64(shard))%groups) * crypt.GroupSize
+	n := min(crypt.GroupSize, size-off)
+	buf := p.bufs.get(int(n))
+	defer p.bufs.put(buf)
+	got, err := s.ReadRange(ctx, rec.Shards[shard].ID, size, off, n, buf)
+	if err == nil && int64(len(got)) != n {
+		return ErrWrongBytes
+	}
+	p.stats.fetched.Add(int64(len(got)))
+	return err
+}
+
+func stateOf(err error) state {
+	switch {
+	case err == nil:
+		return stateGood
+	case errors.Is(err, ErrNoShard):
+		return stateGone
+	case errors.Is(err, ErrWrongBytes):
+		return stateWrong
+	}
+	return stateAway
+}
+
+// settle marks in the record which shards are held, and gives the stores that are the last choice for new ones.
+func settle(rec *Record, states []state) map[uint32]error {
+	good := 0
+	for _, s := range states {
+		if s == stateGood {
+			good++
+		}
+	}
+	demoted := map[uint32]error{}
+	for i := range rec.Shards {
+		s := &rec.Shards[i]
+		switch states[i] {
+		case stateGood:
+			s.Held = true
+		case stateAway:
+			s.Held = s.Held && good > rec.Code.K
+		case stateGone, stateWrong:
+			demoted[s.Store] = ErrNoShard
+			s.Held, s.Store = false, 0
+		default:
+			s.Held, s.Store = false, 0
+		}
+	}
+	return demoted
+}
+
+// follow asks the other stores for shards that are nowhere: a hint may be older than a repair by another device.
+func (p *Placer) follow(ctx context.Context, rec *Record) {
+	holds := map[uint32]bool{}
+	for _, s := range rec.Shards {
+		holds[s.Store] = s.Held
+	}
+	for i := range rec.Shards {
+		if rec.Shards[i].Store != 0 {
+			continue
+		}
+		for _, info := range elsewhere(p.cfg.Stores.Stores()) {
+			if holds[info.Number] || !info.Online || ctx.Err() != nil {
+				continue
+			}
+			if p.sample(ctx, rec, i, info.Number) == nil {
+				rec.Shards[i].Store, rec.Shards[i].Held = info.Number, true
+				holds[info.Number] = true
+				break
+			}
+		}
+	}
+}
+
+// rebuild computes the shards that no store holds, and uploads them.
+func (p *Placer) rebuild(ctx context.Context, rec *Record, states []state, demoted map[uint32]error) (outcome, error) {
+	if !p.chooserFor(rec, nil).any() { // nobody would take them
+		return p.unhoused(ctx, rec)
+	}
+	g, err := p.back.take(ctx, int(rec.ShardSize)*(rec.Code.N()+1))
+	if err != nil {
+		return outcome{}, err
+	}
+	defer g.release()
+	shards, free, err := p.recover(ctx, rec)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer free()
+	lost := rec.Code.N() - rec.held()
+	rec.Generation++
+	u := p.newUpload(rec, shards, demoted)
+	u.placed = true
+	out, err := u.finish(ctx)
+	p.stats.healed.Add(int64(max(lost-out.missing, 0)))
+	return out, err
+}
+
+// unhoused ends a repair for which there is no store: the record says what is true.
+func (p *Placer) unhoused(ctx context.Context, rec *Record) (outcome, error) {
+	reasons := map[uint32]error{}
+	p.chooserFor(rec, reasons)
+	if err := p.cfg.Journal.Placed(ctx, rec.Stripe, rec.Append(nil)); err != nil {
+		return outcome{}, fmt.Errorf("journal the placement of stripe %d: %w", rec.Stripe, err)
+	}
+	return outcomeOf(rec, reasons), nil
+}
+
+// recover brings the bytes of all shards that are not held: from the local copy if it is good, else from stores.
+func (p *Placer) recover(ctx context.Context, rec *Record) (shards [][]byte, free func(), err error) {
+	if e, _, err := p.encode(ctx, rec.Stripe, rec); err == nil {
+		return e.shards, func() { e.free(&p.bufs) }, nil
+	}
+	var wants []want
+	for i, s := range rec.Shards {
+		if !s.Held {
+			wants = append(wants, want{shard: i, hi: int64(rec.ShardSize)})
+		}
+	}
+	g := p.newGather(rec, wants)
+	if err = g.run(ctx); err == nil {
+		shards = make([][]byte, rec.Code.N())
+		for i, w := range wants {
+			shards[w.shard] = wants[i].data
+			if crypt.Sum(w.data) != rec.Shards[w.shard].ID {
+				err = fmt.Errorf("rebuild shard %d of stripe %d: %w", w.shard, rec.Stripe, ErrWrongBytes)
+			}
+		}
+	}
+	if err != nil {
+		g.close()
+		return nil, nil, err
+	}
+	return shards, g.close, nil
+}
