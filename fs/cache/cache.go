@@ -163,7 +163,7 @@ func (c *Cache) whole(number uint64) (*stripe, int, error) {
 
 // Usage says what the cache holds and has done. Sizes are bytes.
 type Usage struct {
-	Limit, Used, Pinned int64 // sealed bytes on disk
+	Limit, Bytes, Pinned int64 // sealed bytes on disk
 	Memory              int64 // opened blocks
 	Stripes, Partial    int   // numbers of stripes, the partial ones among them
 	Written, Fetched    int64 // sealed bytes since Open
@@ -179,7 +179,7 @@ func (c *Cache) Usage() Usage {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	u.Used, u.Stripes = c.used, len(c.stripes)
+	u.Bytes, u.Stripes = c.used, len(c.stripes)
 	for _, s := range c.stripes {
 		if s.pinned {
 			u.Pinned += int64(s.size)

@@ -111,8 +111,8 @@ func TestConcurrentEqualPuts(t *testing.T) {
 	for _, ref := range refs {
 		r.want(ref, p)
 	}
-	if u := r.Usage(); u.Used > 510_000 {
-		t.Errorf("%d bytes stored for 16 equal chunks of 500000", u.Used)
+	if u := r.Usage(); u.Bytes > 510_000 {
+		t.Errorf("%d bytes stored for 16 equal chunks of 500000", u.Bytes)
 	}
 }
 
@@ -218,7 +218,7 @@ func TestFull(t *testing.T) {
 		r.check(err)
 		refs = append(refs, ref)
 	}
-	if u := r.Usage(); len(refs) < 15 || u.Used > 4<<20 || u.Pinned != u.Used {
+	if u := r.Usage(); len(refs) < 15 || u.Bytes > 4<<20 || u.Pinned != u.Bytes {
 		t.Fatalf("%d chunks, %+v", len(refs), u)
 	}
 	for i, ref := range refs {
@@ -230,7 +230,7 @@ func TestFull(t *testing.T) {
 	for i, ref := range refs { // evicted or not
 		r.want(ref, random(uint64(i), 200_000))
 	}
-	if u := r.Usage(); u.Used > 4<<20 {
+	if u := r.Usage(); u.Bytes > 4<<20 {
 		t.Errorf("over the limit: %+v", u)
 	}
 }

@@ -145,7 +145,7 @@ func TestMapSurvivesReopen(t *testing.T) {
 	r.stop()
 	r.wg.Wait()
 	r.open()
-	if u := r.Usage(); u.Partial != 0 || u.Used != 0 {
+	if u := r.Usage(); u.Partial != 0 || u.Bytes != 0 {
 		t.Errorf("a partial stripe without a map: %+v", u)
 	}
 	r.want(ref, p)
@@ -252,7 +252,7 @@ func TestNoRoomToKeep(t *testing.T) {
 	}
 	r.want(ref, p)
 	r.readAt(ref, p, 70_000, 10)
-	if u := r.Usage(); u.Used > 1<<20 {
+	if u := r.Usage(); u.Bytes > 1<<20 {
 		t.Errorf("%+v", u)
 	}
 }

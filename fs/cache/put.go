@@ -91,14 +91,14 @@ func (c *Cache) store(class uint8, sealer *crypt.Sealer, plain []byte, k crypt.K
 
 // seal chooses how hard to compress. Chunks of a shared domain are stored as
 // they are: two owners with two versions of a compressor must get equal bytes.
-// Where more chunks wait than there are cores, the writer is ahead of us.
+// Where every core is sealing already, the writer is ahead of us.
 func (c *Cache) seal(dst []byte, sealer *crypt.Sealer, plain []byte, k crypt.Key, shared bool) ([]byte, crypt.Ref, error) {
 	busy := c.sealing.Add(1)
 	defer c.sealing.Add(-1)
 	effort := crypt.EffortAuto
 	if shared {
 		effort = crypt.EffortNone
-	} else if int(busy) > runtime.GOMAXPROCS(0) {
+	} else if int(busy) >= max(2, runtime.GOMAXPROCS(0)) {
 		effort = crypt.EffortFast
 	}
 	return sealer.Seal(dst, plain, k, effort)
