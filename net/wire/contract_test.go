@@ -252,15 +252,11 @@ func testCancelledPut(t *testing.T, w *world) {
 	}
 	cancel()
 	want(t, <-done, context.Canceled)
-	go func() {
-		for range w.depot.writing {
-		}
-	}()
+	drain(w.depot.writing)
 	w.server.Close() // waits for the handler
 	if n := w.depot.opened(); n != 0 {
 		t.Errorf("%d reservations left", n)
 	}
-	close(w.depot.writing)
 	w.depot.writing = nil
 	w.start(wire.Limits{})
 	w.put(t, 2, 1<<20)
@@ -343,12 +339,16 @@ func testClosedClient(t *testing.T, w *world) {
 	<-w.depot.writing
 	go w.client.Close()
 	want(t, <-done, wire.ErrClosed)
-	close := w.depot.writing
-	go func() {
-		for range close {
-		}
-	}()
+	drain(w.depot.writing)
 	w.server.Close()
 	_, _, err := w.bobPeer().Has(t.Context(), crypt.ID{})
 	want(t, err, wire.ErrClosed)
+}
+
+// drain lets all writes to a depot go on.
+func drain(writing chan struct{}) {
+	go func() {
+		for range writing {
+		}
+	}()
 }

@@ -84,7 +84,7 @@ func (q *request) check() error {
 	case q.Code == 0:
 		return fmt.Errorf("%w: no request code", ErrMalformed)
 	case q.Body > MaxBody:
-		return fmt.Errorf("%w: a body of %d bytes", ErrMalformed, q.Body)
+		return refuse(ErrTooLarge, "a body has at most %d bytes", MaxBody)
 	case wrongLen(q.Shard, 32), wrongLen(q.Owner, 32), wrongLen(q.Signature, 64):
 		return fmt.Errorf("%w: a key, ID or signature of the wrong length", ErrMalformed)
 	case len(q.Token) > maxToken, len(q.Certificate) > maxCert, len(q.Name) > maxName:
