@@ -1,0 +1,294 @@
+package depot
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hammockfs/hammock/crypt"
+)
+
+// start opens index and segments and brings them into agreement.
+func (d *Depot) start() (err error) {
+	fs, dir := d.cfg.FS, d.cfg.Dir
+	files, index := fs.PathJoin(dir, "segments"), fs.PathJoin(dir, "index")
+	for _, path := range []string{files, index} {
+		if err := fs.MkdirAll(path, 0o700); err != nil {
+			return err
+		}
+	}
+	for _, path := range []string{fs.PathDir(dir), dir} {
+		if err := syncDir(fs, path); err != nil {
+			return err
+		}
+	}
+	if d.index, err = openIndex(fs, index, d.log); err != nil {
+		return fmt.Errorf("open the index (if it is damaged and not just in use, remove %s: it is made anew): %w", index, err)
+	}
+	d.segments = &segments{fs: fs, dir: files, target: d.cfg.SegmentSize, all: map[uint64]*segment{}}
+	if err = d.agree(); err != nil {
+		return errors.Join(err, d.index.db.Close(), d.segments.close())
+	}
+	return nil
+}
+
+// agree loads the segments, makes the index if there is none, and counts what both say.
+func (d *Depot) agree() error {
+	sizes, err := d.segments.list()
+	if err != nil {
+		return err
+	}
+	made, err := d.index.get([]byte{keyForm}, func(v []byte) error {
+		if len(v) != 1 || v[0] != form {
+			return errors.New("the index is of another version of hammock")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !made {
+		if err := d.rebuild(sizes); err != nil {
+			return fmt.Errorf("make the index from the segments: %w", err)
+		}
+	}
+	if err := d.countShards(sizes); err != nil {
+		return err
+	}
+	if err := d.countClaims(); err != nil {
+		return err
+	}
+	return d.clear()
+}
+
+// list loads all segments there are and returns the lengths of their files.
+func (s *segments) list() (sizes map[uint64]int64, err error) {
+	names, err := s.fs.List(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	sizes = map[uint64]int64{}
+	for _, name := range names {
+		num, ok := number(name)
+		if !ok {
+			continue
+		}
+		info, err := s.fs.Stat(s.path(num))
+		if err != nil {
+			return nil, err
+		}
+		if err := s.load(num, info); err != nil {
+			return nil, fmt.Errorf("segment %016x: %w", num, err)
+		}
+		sizes[num] = info.Size()
+		s.next = max(s.next, num+1)
+	}
+	return sizes, nil
+}
+
+// load reads the header of a segment that was there before. One that is torn has no records, or, should it have rotted
+// since, records that can still be read but nothing can be appended to.
+func (s *segments) load(num uint64, info vfs.FileInfo) error {
+	file, err := s.fs.Open(s.path(num))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	b := make([]byte, min(segmentHeader, info.Size()))
+	if _, err := file.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	g := &segment{num: num, end: segmentHeader}
+	g.salt, err = parseSegment(b)
+	g.sealed = err != nil
+	s.all[num] = g
+	return nil
+}
+
+// countShards counts what is alive in each segment, and drops entries whose bytes are not there.
+func (d *Depot) countShards(sizes map[uint64]int64) error {
+	var lost []lying
+	err := d.index.each([]byte{keyShard}, func(k, v []byte) error {
+		if len(k) != 33 {
+			return fmt.Errorf("depot index: shard key of %d bytes", len(k))
+		}
+		e, err := parseEntry(crypt.ID(k[1:]), v)
+		if err != nil {
+			return err
+		}
+		d.ledger.shards++
+		if g := d.segments.all[e.seg]; g != nil {
+			g.live += e.record()
+			if sizes[e.seg] >= e.end() {
+				g.end = max(g.end, e.end())
+				return nil
+			}
+		}
+		lost = append(lost, lying{crypt.ID(k[1:]), e.place})
+		return nil
+	})
+	for i := range lost {
+		if err == nil {
+			err = d.lose(&lost[i])
+		}
+	}
+	return err
+}
+
+// lose drops a shard before claims are counted.
+func (d *Depot) lose(l *lying) error {
+	ledger := d.ledger
+	d.ledger = newLedger()
+	err := d.drop(l, errors.New("its segment is gone or cut off"))
+	ledger.shards--
+	d.ledger = ledger
+	return err
+}
+
+// countClaims counts what the owners are charged.
+func (d *Depot) countClaims() error {
+	return d.index.each([]byte{keyClaim}, func(k, v []byte) error {
+		h, err := parseHold(k[1:])
+		if err != nil {
+			return err
+		}
+		c, err := parseClaim(v)
+		if err != nil {
+			return err
+		}
+		d.ledger.add(h.owner, c.account())
+		return nil
+	})
+}
+
+// clear removes segments that nothing points to, and makes the newest of the others the active one.
+func (d *Depot) clear() error {
+	var empty []*segment
+	newest := (*segment)(nil)
+	for _, g := range d.segments.all {
+		d.segments.size += g.end
+		if g.live == 0 {
+			empty = append(empty, g)
+		} else if newest == nil || g.num > newest.num {
+			newest = g
+		}
+	}
+	if len(empty) > 0 {
+		if err := d.discard(empty); err != nil {
+			return err
+		}
+	}
+	if newest == nil || newest.sealed {
+		return nil
+	}
+	return d.segments.reopen(newest)
+}
+
+// rebuild makes the index of what the segments hold: their records, older ones first, as far as they are whole.
+func (d *Depot) rebuild(sizes map[uint64]int64) error {
+	nums := slices.Sorted(func(yield func(uint64) bool) {
+		for num := range sizes {
+			if !yield(num) {
+				return
+			}
+		}
+	})
+	for _, num := range nums {
+		g, _, err := d.segments.acquire(num)
+		if err != nil {
+			return err
+		}
+		n, err := d.adopt(g, sizes[num])
+		d.segments.release(g)
+		if err != nil {
+			return err
+		}
+		d.log.Warn("the depot's index is made anew", "segment", num, "records", n)
+	}
+	b := d.index.batch()
+	b.set([]byte{keyForm}, []byte{form})
+	return d.commit(b, true)
+}
+
+// adopt enters the records of a segment in the index, up to the first that is not whole, and returns how many.
+func (d *Depot) adopt(g *segment, size int64) (n int, err error) {
+	if g.sealed {
+		return 0, nil
+	}
+	for off := int64(segmentHeader); ; n++ {
+		h, at, err := readRecord(g.file, &g.salt, off, size)
+		if errors.Is(err, errRecord) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		at.seg = g.num
+		if err := d.adoptRecord(&h, at); err != nil {
+			return n, err
+		}
+		off = at.end()
+	}
+}
+
+// adoptRecord enters one record: it is the newest of its shard, and adds to its holders.
+func (d *Depot) adoptRecord(h *head, at place) error {
+	e, _, err := d.index.entry(h.ID)
+	if err != nil {
+		return err
+	}
+	e.place = at
+	b := d.index.batch()
+	for i := range h.Holders {
+		x := &h.Holders[i]
+		name := hold{x.Owner, h.ID, x.Stripe}
+		was, ok, err := d.index.claim(&name)
+		if err != nil {
+			return err
+		}
+		if ok && was.trashed != 0 {
+			b.delete(name.trashKey(was.trashed))
+		}
+		c := claim{generation: max(was.generation, x.Generation), size: h.Size, trashed: x.Trashed}
+		b.set(name.key(), c.value())
+		if c.trashed != 0 {
+			b.set(name.trashKey(c.trashed), nil)
+		}
+		if e.find(&name) < 0 {
+			e.holders = append(e.holders, name)
+		}
+	}
+	b.set(shardKey(h.ID), e.value())
+	return d.commit(b, false)
+}
+
+// readRecord reads the record at off of a segment file of some size and checks all of it. errRecord says that there is
+// none, or not a whole one.
+func readRecord(file io.ReaderAt, s *salt, off, size int64) (h head, at place, err error) {
+	if off < 0 || off > size-recordHeader {
+		return head{}, place{}, errRecord
+	}
+	fixed := make([]byte, recordHeader)
+	if _, err := file.ReadAt(fixed, off); err != nil {
+		return head{}, place{}, err
+	}
+	n, length, err := parseSizes(fixed)
+	if err != nil {
+		return head{}, place{}, err
+	}
+	at = place{off: off, head: uint32(n), size: length}
+	if at.record() > math.MaxInt64-off || at.end() > size {
+		return head{}, place{}, errRecord
+	}
+	b := make([]byte, int64(n)+int64(length))
+	if _, err := file.ReadAt(b, off); err != nil {
+		return head{}, place{}, err
+	}
+	if h, err = parseHead(b[:n], s); err == nil && crypt.Sum(b[n:]) != h.ID {
+		err = errRecord
+	}
+	return h, at, err
+}

@@ -1,0 +1,136 @@
+package depot
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/hammockfs/hammock/crypt"
+)
+
+// Delete moves an owner's claim on a shard to the trash, from where a later Put of the same takes it back within
+// TrashTime; then it is gone. A delete of what is in the trash changes nothing. ErrNotFound: there is no such claim.
+// ErrStale: it has been put with a higher generation since. When it returns nil it survives a power cut.
+func (d *Depot) Delete(ctx context.Context, owner crypt.OwnerKey, shard crypt.ID, stripe, generation uint64) error {
+	if err := d.delete(hold{owner, shard, stripe}, generation); err != nil {
+		return fmt.Errorf("delete shard %s of stripe %x: %w", shard, stripe, err)
+	}
+	return nil
+}
+
+func (d *Depot) delete(h hold, generation uint64) error {
+	defer d.lock(h.id)()
+	was, ok, err := d.index.claim(&h)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return ErrNotFound
+	case generation < was.generation:
+		return fmt.Errorf("%w: it was put again as generation %d", ErrStale, was.generation)
+	}
+	now := claim{generation: generation, size: was.size, trashed: was.trashed}
+	b := d.index.batch()
+	if now.trashed == 0 {
+		now.trashed = d.cfg.Now().UnixNano()
+		b.set(h.trashKey(now.trashed), nil)
+	}
+	b.set(h.key(), now.value())
+	if err := d.commit(b, true); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ledger.add(h.owner, was.account().negative())
+	d.ledger.add(h.owner, now.account())
+	return nil
+}
+
+// reapBatch is how many claims are collected before they are reaped, so that the index is not read for long.
+const reapBatch = 256
+
+// reap forgets what has been in the trash for TrashTime. Called with tidy held.
+func (d *Depot) reap(ctx context.Context) error {
+	before := d.cfg.Now().Add(-TrashTime).UnixNano()
+	for {
+		due, err := d.due(before)
+		if err != nil {
+			return err
+		}
+		for i := range due {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := d.forget(due[i].hold, due[i].at); err != nil {
+				return fmt.Errorf("reap shard %s: %w", due[i].id, err)
+			}
+		}
+		if len(due) < reapBatch {
+			return nil
+		}
+	}
+}
+
+// trashed is a claim and when it went to the trash.
+type trashed struct {
+	hold
+	at int64
+}
+
+// due returns the first claims that went to the trash at or before a time.
+func (d *Depot) due(before int64) (all []trashed, err error) {
+	err = d.index.each([]byte{keyTrash}, func(k, _ []byte) error {
+		if len(k) < 9 {
+			return fmt.Errorf("depot index: trash key of %d bytes", len(k))
+		}
+		at := int64(binary.BigEndian.Uint64(k[1:]))
+		if at > before || len(all) == reapBatch {
+			return io.EOF
+		}
+		h, err := parseHold(k[9:])
+		all = append(all, trashed{h, at})
+		return err
+	})
+	return all, err
+}
+
+// forget removes a claim that went to the trash at a time, unless it was taken out since, and the shard with the last of
+// its claims. That need not survive a power cut: it would be found due again.
+func (d *Depot) forget(h hold, at int64) error {
+	defer d.lock(h.id)()
+	was, mine, err := d.index.claim(&h)
+	if err != nil {
+		return err
+	}
+	e, had, err := d.index.entry(h.id)
+	if err != nil {
+		return err
+	}
+	b := d.index.batch()
+	b.delete(h.trashKey(at))
+	mine = mine && was.trashed == at
+	if mine {
+		b.delete(h.key())
+		if i := e.find(&h); i >= 0 {
+			e.holders = slices.Delete(e.holders, i, i+1)
+		}
+		if len(e.holders) > 0 {
+			b.set(shardKey(h.id), e.value())
+		} else {
+			b.delete(shardKey(h.id))
+		}
+	}
+	if err := d.commit(b, false); err != nil || !mine {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ledger.add(h.owner, was.account().negative())
+	if had && len(e.holders) == 0 {
+		d.ledger.shards--
+		d.segments.account(&e.place, -e.record())
+	}
+	return nil
+}
