@@ -1,7 +1,9 @@
 package swarm
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hammockfs/hammock/crypt"
 )
@@ -62,4 +64,21 @@ func ParseAdmission(b []byte) (*Admission, error) {
 		return nil, fmt.Errorf("read an admission: %w", err)
 	}
 	return &a, nil
+}
+
+// Check says whether the admission is what a newcomer asked for: to the swarm of
+// his ticket (zero: any), with owner as a member. ErrTicketSwarm, ErrNotMember.
+func (a *Admission) Check(swarm crypt.ID, owner crypt.OwnerKey, now time.Time) error {
+	if swarm != (crypt.ID{}) && a.ID() != swarm {
+		return ErrTicketSwarm
+	}
+	r, err := newRoster(a.Genesis)
+	if err != nil {
+		return err
+	}
+	_, bad := r.merge(a.Records)
+	if r.standings(now)[owner] == nil {
+		return errors.Join(fmt.Errorf("the owner %s is %w", owner, ErrNotMember), bad)
+	}
+	return nil
 }

@@ -59,18 +59,14 @@ func parseCard(swarm crypt.ID, raw []byte, now time.Time) (*device, error) {
 	if len(raw) > maxCard {
 		return nil, fmt.Errorf("a device card of %d bytes, at most %d are allowed", len(raw), maxCard)
 	}
-	var s signed
-	if err := crypt.DecodeCBOR(raw, &s); err != nil {
-		return nil, fmt.Errorf("read a device card: %w", err)
-	}
 	d := &device{raw: raw, hash: crypt.Sum(raw)}
-	if err := crypt.DecodeCBOR(s.Body, &d.card); err != nil {
+	s, err := openSigned(raw, &d.card)
+	if err != nil {
 		return nil, fmt.Errorf("read a device card: %w", err)
 	}
 	if err := d.card.check(); err != nil {
 		return nil, err
 	}
-	var err error
 	if d.cert, err = checkCertificate(d.Certificate, now); err != nil {
 		return nil, err
 	}

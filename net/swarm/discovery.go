@@ -45,6 +45,11 @@ func (s *Swarm) listen() error {
 		return fmt.Errorf("listen on %v: %w", s.cfg.Listen, err)
 	}
 	s.stops = append(s.stops, s.host.Close)
+	return nil
+}
+
+// answerAll begins to say hello; this device's card is there by now.
+func (s *Swarm) answerAll() error {
 	s.host.SetStreamHandler(ProtocolHello, func(ns network.Stream) {
 		if !s.serve(func() { s.answerHello(ns) }) {
 			ns.Reset()

@@ -8,6 +8,7 @@ var (
 	ErrNotMember   = errors.New("not a member of this swarm")
 	ErrNotAllowed  = errors.New("this device may not decide about members")
 	ErrUnreachable = errors.New("the peer cannot be reached")
+	ErrRefused     = errors.New("the other side refused")
 	ErrClosed      = errors.New("the node is stopping")
 
 	ErrNoSwarm = errors.New("there is no swarm in this state folder")

@@ -1,7 +1,9 @@
 package swarm
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"unicode"
@@ -18,6 +20,19 @@ const maxFrame = 64 << 10
 type signed struct {
 	Body      []byte `cbor:"1,keyasint"`
 	Signature []byte `cbor:"2,keyasint"`
+}
+
+// openSigned takes the outer form apart. There is one encoding of it, so that
+// nobody can make a second record of one that he did not sign.
+func openSigned(raw []byte, body any) (signed, error) {
+	var s signed
+	if err := crypt.DecodeCBOR(raw, &s); err != nil {
+		return s, err
+	}
+	if again, err := crypt.EncodeCBOR(s); err != nil || !bytes.Equal(again, raw) {
+		return s, errors.New("its encoding is not the shortest")
+	}
+	return s, crypt.DecodeCBOR(s.Body, body)
 }
 
 func writeFrame(w io.Writer, v any) error {

@@ -44,7 +44,7 @@ func (g *gater) InterceptSecured(dir network.Direction, id peer.ID, c network.Co
 	if dir == network.DirOutbound {
 		return false
 	}
-	return g.s.unprovenCount() < g.s.limits.unproven && g.strangers.allow(c.RemoteMultiaddr())
+	return g.strangers.allow(c.RemoteMultiaddr()) && g.s.suspect(id)
 }
 
 func (g *gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
@@ -55,10 +55,16 @@ func (s *Swarm) isKnown(id peer.ID) bool {
 	return s.known(id) != nil
 }
 
-func (s *Swarm) unprovenCount() int {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return len(s.suspects)
+// suspect gives an unknown device its time to prove itself; false if too many
+// others have theirs.
+func (s *Swarm) suspect(id peer.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.suspects[id]; !ok && len(s.suspects) >= s.limits.unproven {
+		return false
+	}
+	s.suspects[id] = s.cfg.Now().Add(s.limits.prove)
+	return true
 }
 
 // maxThrottled bounds the addresses that a throttle remembers.

@@ -39,15 +39,12 @@ func NewGenesis(root *crypt.Root, name string, now time.Time) ([]byte, error) {
 func GenesisID(raw []byte) crypt.ID { return crypt.Sum(raw) }
 
 func parseGenesis(raw []byte) (genesis, error) {
-	var s signed
 	var g genesis
 	if len(raw) > maxGenesis {
 		return g, fmt.Errorf("the swarm's genesis has %d bytes, at most %d are allowed", len(raw), maxGenesis)
 	}
-	if err := crypt.DecodeCBOR(raw, &s); err != nil {
-		return g, fmt.Errorf("read the swarm's genesis: %w", err)
-	}
-	if err := crypt.DecodeCBOR(s.Body, &g); err != nil {
+	s, err := openSigned(raw, &g)
+	if err != nil {
 		return g, fmt.Errorf("read the swarm's genesis: %w", err)
 	}
 	if g.Version != 1 {

@@ -61,7 +61,7 @@ func (s *Swarm) hello() hello {
 	defer s.mu.RUnlock()
 	return hello{
 		Version: 1, Swarm: s.roster.id, Proof: s.who[s.cert.Owner].proof(),
-		Card: s.cards[s.host.ID()].raw, Free: free, Digest: s.sum,
+		Card: s.mine.raw, Free: free, Digest: s.sum,
 	}
 }
 
@@ -71,7 +71,7 @@ func (s *Swarm) sayHello(ctx context.Context, id peer.ID) error {
 	defer cancel()
 	ns, err := s.host.NewStream(network.WithAllowLimitedConn(ctx, "a hello is small"), id, ProtocolHello)
 	if err != nil {
-		return fmt.Errorf("say hello: %w: %w", ErrUnreachable, err)
+		return fmt.Errorf("say hello: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { ns.Reset() })
 	defer stop()
@@ -94,22 +94,22 @@ func (s *Swarm) exchange(ns network.Stream, id peer.ID) error {
 		if checkText("", answer.Refusal, 2*maxName) != nil {
 			answer.Refusal = "no reason that can be read"
 		}
-		return fmt.Errorf("%w: %s", errRefused, answer.Refusal)
+		return fmt.Errorf("%w: %s", ErrRefused, answer.Refusal)
 	}
-	if err := s.believe(&answer, id); err != nil {
+	err := s.believe(&answer, id)
+	if err != nil {
 		return err
 	}
-	if s.digest() == answer.Digest {
-		if err := writeFrame(ns, gossip{Same: true, Last: true}); err != nil {
-			return err
-		}
-	} else if err := s.tellAll(ns); err != nil {
-		return err
-	} else if err := s.hearAll(ns, nil); err != nil {
-		return err
+	told := s.digest()
+	if told == answer.Digest {
+		err = writeFrame(ns, gossip{Same: true, Last: true})
+	} else if told, err = s.tellAll(ns); err == nil {
+		err = s.hearAll(ns, nil)
 	}
-	s.greeted(id, answer.Free)
-	return nil
+	if err == nil {
+		s.greeted(id, answer.Free, told)
+	}
+	return err
 }
 
 func (s *Swarm) digest() crypt.ID {
@@ -163,29 +163,32 @@ func (s *Swarm) answerHello(ns network.Stream) {
 }
 
 func (s *Swarm) answer(ns network.Stream, id peer.ID, free int64) error {
-	if err := writeFrame(ns, s.hello()); err != nil {
+	mine := s.hello()
+	if err := writeFrame(ns, mine); err != nil {
 		return err
 	}
 	var first gossip
 	if err := readFrame(ns, &first); err != nil {
 		return err
 	}
+	told := mine.Digest
 	if !first.Same {
-		if err := s.hearAll(ns, &first); err != nil {
-			return err
+		err := s.hearAll(ns, &first)
+		if err == nil {
+			told, err = s.tellAll(ns)
 		}
-		if err := s.tellAll(ns); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	s.greeted(id, free)
+	s.greeted(id, free, told)
 	return nil
 }
 
-// tellAll sends all records and cards.
-func (s *Swarm) tellAll(ns network.Stream) error {
+// tellAll sends all records and cards; told is their digest.
+func (s *Swarm) tellAll(ns network.Stream) (told crypt.ID, err error) {
 	s.mu.RLock()
-	records, cards := s.roster.list(), s.cards.list()
+	records, cards, told := s.roster.list(), s.cards.list(), s.sum
 	s.mu.RUnlock()
 	for {
 		var g gossip
@@ -196,10 +199,10 @@ func (s *Swarm) tellAll(ns network.Stream) error {
 		}
 		g.Last = len(records) == 0 && len(cards) == 0
 		if err := writeFrame(ns, g); err != nil {
-			return fmt.Errorf("tell what is known here: %w", err)
+			return told, fmt.Errorf("tell what is known here: %w", err)
 		}
 		if g.Last {
-			return nil
+			return told, nil
 		}
 	}
 }
@@ -242,8 +245,9 @@ func (s *Swarm) hearAll(ns network.Stream, first *gossip) error {
 	return nil
 }
 
-// greeted notes that both sides know each other.
-func (s *Swarm) greeted(id peer.ID, free int64) {
+// greeted notes that both sides know each other. told is the digest of what the
+// other side knows of this side's knowledge: what came later is still news to it.
+func (s *Swarm) greeted(id peer.ID, free int64, told crypt.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.suspects, id)
@@ -251,9 +255,11 @@ func (s *Swarm) greeted(id peer.ID, free int64) {
 		return
 	}
 	c := s.contact(id)
-	news := !c.greeted || c.free != free
+	relayed := s.host.Network().Connectedness(id) == network.Limited
+	news := !c.greeted || c.free != free || c.relayed != relayed
+	c.relayed = relayed
 	now := s.cfg.Now()
-	c.greeted, c.last, c.seen, c.told, c.free, c.misses = true, now, now, s.sum, free, 0
+	c.greeted, c.last, c.seen, c.told, c.free, c.misses = true, now, now, told, free, 0
 	if news {
 		s.changed()
 	}

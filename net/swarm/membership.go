@@ -196,7 +196,7 @@ func (s *Swarm) AdmitDevice(ctx context.Context, certificate []byte, device cryp
 func (s *Swarm) Admission() *Admission {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	a := &Admission{Genesis: s.roster.raw, Records: s.roster.list(), Cards: [][]byte{s.cards[s.host.ID()].raw}}
+	a := &Admission{Genesis: s.roster.raw, Records: s.roster.list(), Cards: [][]byte{s.mine.raw}}
 	var away [][]byte
 	for id, d := range s.cards {
 		if c := s.contacts[id]; c != nil && c.greeted {
@@ -262,6 +262,7 @@ func (s *Swarm) renewCard() error {
 		Name: s.cfg.Name, Gives: s.cfg.Gives, Addrs: addrs,
 	}
 	if old := s.cards[s.host.ID()]; old != nil && old.Seq >= s.seq && old.says(&c) {
+		s.mine = old
 		return nil
 	}
 	s.seq = max(s.seq+1, uint64(max(0, s.cfg.Now().UnixNano())))
@@ -270,6 +271,7 @@ func (s *Swarm) renewCard() error {
 	if err != nil {
 		return err
 	}
+	s.mine = d
 	s.cards.put(d)
 	s.sum, s.dirty = digest(s.roster, s.cards), true
 	s.changed()

@@ -54,12 +54,9 @@ func parseRecord(swarm crypt.ID, raw []byte) (*entry, error) {
 	if len(raw) > maxRecord {
 		return nil, fmt.Errorf("a member record of %d bytes, at most %d are allowed", len(raw), maxRecord)
 	}
-	var s signed
-	if err := crypt.DecodeCBOR(raw, &s); err != nil {
-		return nil, fmt.Errorf("read a member record: %w", err)
-	}
 	var r record
-	if err := crypt.DecodeCBOR(s.Body, &r); err != nil {
+	s, err := openSigned(raw, &r)
+	if err != nil {
 		return nil, fmt.Errorf("read a member record: %w", err)
 	}
 	if err := r.check(); err != nil {

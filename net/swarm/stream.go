@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -102,5 +101,3 @@ func (s *Swarm) wake() {
 	default:
 	}
 }
-
-var errRefused = errors.New("the other side refused")

@@ -75,6 +75,7 @@ type Swarm struct {
 	cards    book // this device's own included
 	contacts map[peer.ID]*contact
 	suspects map[peer.ID]time.Time // until when they may stay unproven
+	mine     *device               // this device's card
 	tickets  []issuedTicket
 	seq      uint64
 	sum      crypt.ID // digest of roster and cards
@@ -96,7 +97,7 @@ type limits struct {
 }
 
 var usualLimits = limits{
-	prove: 10 * time.Second, unproven: 32,
+	prove: 10 * time.Second, unproven: 128,
 	accepts: pace{20, 100}, strangers: pace{2, 40},
 	refresh: time.Minute, gap: 300 * time.Millisecond, tick: 500 * time.Millisecond,
 	firstRetry: time.Second, lastRetry: 5 * time.Minute,
@@ -162,17 +163,10 @@ func load(cfg Config, lim limits) (*Swarm, error) {
 
 func (s *Swarm) start(ctx context.Context) error {
 	s.gate = newGater(s)
-	if err := s.listen(); err != nil {
-		return err
-	}
-	if err := s.discover(); err != nil {
-		return err
-	}
-	if err := s.renewCard(); err != nil {
-		return err
-	}
-	if err := s.save(); err != nil {
-		return err
+	for _, step := range []func() error{s.listen, s.renewCard, s.save, s.answerAll, s.discover} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	s.goDo(s.keepContacts)
 	return ctx.Err()
@@ -236,10 +230,11 @@ func (s *Swarm) ID() crypt.ID { return s.roster.id }
 
 // Self is this device, as the others see it.
 func (s *Swarm) Self() Peer {
+	free := s.free()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	p := s.peer(s.cards[s.host.ID()])
-	p.Connected, p.Free, p.LastSeen = true, s.free(), s.cfg.Now()
+	p := s.peer(s.mine)
+	p.Connected, p.Free, p.LastSeen = true, free, s.cfg.Now()
 	return p
 }
 
@@ -352,7 +347,7 @@ func (s *Swarm) peer(d *device) Peer {
 		Addrs: slices.Clone(d.Addrs),
 	}
 	if c := s.contacts[d.id]; c != nil {
-		p.Connected, p.Free, p.LastSeen = c.greeted, c.free, c.seen
+		p.Connected, p.Free, p.LastSeen = c.greeted && !c.relayed, c.free, c.seen
 	}
 	return p
 }
