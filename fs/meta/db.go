@@ -2,12 +2,19 @@ package meta
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/fs/meta/journal"
+	"github.com/hammockfs/hammock/fs/meta/tree"
 )
 
 // Chunks stores and fetches sealed chunks: the cache. Put returns once the bytes are in their stripe's file by write(2).
@@ -55,3 +62,116 @@ type Config struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 }
+
+// DB is the metadata of one volume. All methods but Attach, Ready and Close may be called at any time by anybody.
+//
+// Order of locks: checkpoint, commit, generation.mu; the others are leaves.
+type DB struct {
+	cfg     Config
+	log     *slog.Logger
+	pebble  *pebble.DB
+	pcache  *pebble.Cache
+	journal *journal.Journal
+	tagger  *crypt.Tagger
+	names   *tree.Store
+	table   *tree.Store
+	tnodes  *tableNodes
+	chunks  Chunks
+	encode  Encoder
+	values  sync.Pool
+
+	levels  atomic.Pointer[levels]
+	applied atomic.Uint64 // newest journal record that is visible
+	dirty   atomic.Int32  // clean, cleanEnough or dirty
+	fault   atomic.Pointer[error]
+	closed  atomic.Bool
+
+	// commit makes journal order the order of visibility. It guards app and changed.
+	commit  sync.Mutex
+	app     application
+	changed *changes
+
+	// checkpoint is held for the whole of a checkpoint. It guards pub and folded.
+	checkpoint sync.Mutex
+	pub        published
+	folded     time.Time
+
+	headMu  sync.Mutex
+	newest  []byte // the newest head, maybe not synced
+	head    []byte // the newest synced head
+	counter uint64
+	deltas  int
+
+	session     uint32
+	inoCount    atomic.Uint64
+	stripeCount atomic.Uint64
+	known       known
+	stripeMu    sync.Mutex
+	metaStripes map[uint64]struct{} // stripes of checkpoints, of this run
+	touched     map[uint64]struct{} // those of the checkpoint that runs
+	unplaced    map[uint64]struct{} // numbers given out in this run, of data stripes not placed yet
+
+	storeMu  sync.Mutex
+	stores   []StoreEntry
+	sessions []uint32 // ascending
+
+	torn []tornWindow
+
+	kicks       chan struct{}
+	flushed     sync.Cond
+	stopFlusher context.CancelFunc
+	flusherDone chan struct{}
+}
+
+// Attach gives the DB its chunks and encoder, before its first use.
+func (d *DB) Attach(c Chunks, e Encoder) { d.chunks, d.encode = c, e }
+
+// Close flushes what is in memory and closes the files. It makes no checkpoint. Nothing else may be running.
+func (d *DB) Close(ctx context.Context) error {
+	if d.closed.Swap(true) {
+		return ErrClosed
+	}
+	d.stopFlusher()
+	<-d.flusherDone
+	err := d.flush(context.WithoutCancel(ctx))
+	return errors.Join(err, d.closeFiles())
+}
+
+func (d *DB) closeFiles() error {
+	var err error
+	for _, c := range []io.Closer{d.journal, d.pebble} {
+		err = errors.Join(err, c.Close())
+	}
+	d.pcache.Unref()
+	return err
+}
+
+// Stats are figures for status and logs.
+type Stats struct {
+	Generation   uint64
+	Counter      uint64 // of the newest head
+	Changed      int    // records changed since the last checkpoint; -1 when not known one by one
+	Deltas       int
+	JournalBytes int64  // not yet released
+	Entries      uint64 // in the namespace tree
+	Session      uint32
+}
+
+// Stats returns figures. It does not wait for a checkpoint that runs.
+func (d *DB) Stats() Stats {
+	lv := d.levels.Load()
+	s := Stats{Generation: lv.cur.num, Entries: lv.names.Entries, Session: d.session, JournalBytes: d.journal.Pending()}
+	d.commit.Lock()
+	if s.Changed = d.changed.count(); d.changed.lost {
+		s.Changed = -1
+	}
+	d.commit.Unlock()
+	d.headMu.Lock()
+	s.Counter, s.Deltas = d.counter, d.deltas
+	d.headMu.Unlock()
+	return s
+}
+
+// Dirty says whether names, files or data stripes changed since the last checkpoint. Records of stripes that checkpoints
+// made do not count: publishing those would make new ones without end.
+func (d *DB) Dirty() bool { return d.dirty.Load() == dirty }

@@ -35,20 +35,38 @@ var (
 
 // Inode is everything about a file but its names and its data. Times are nanoseconds since 1970.
 type Inode struct {
-	Ino    uint64 `cbor:"-"`
-	Mode   uint32 `cbor:"1,keyasint,omitempty"` // S_IF* and permissions
+	Ino    uint64
+	Mode   uint32 // S_IF* and permissions
+	UID    uint32
+	GID    uint32
+	Nlink  uint32
+	Rdev   uint32
+	Size   uint64
+	Blocks uint64 // units of 512 bytes
+	Atime  int64
+	Mtime  int64
+	Ctime  int64
+	Btime  int64
+	Parent uint64 // a directory that names it: a hint, for log lines
+	Target string // of a symbolic link; any bytes
+	Flags  uint32
+}
+
+// inodeValue is an Inode as its record holds it.
+type inodeValue struct {
+	Mode   uint32 `cbor:"1,keyasint,omitempty"`
 	UID    uint32 `cbor:"2,keyasint,omitempty"`
 	GID    uint32 `cbor:"3,keyasint,omitempty"`
 	Nlink  uint32 `cbor:"4,keyasint,omitempty"`
 	Rdev   uint32 `cbor:"5,keyasint,omitempty"`
 	Size   uint64 `cbor:"6,keyasint,omitempty"`
-	Blocks uint64 `cbor:"7,keyasint,omitempty"` // units of 512 bytes
+	Blocks uint64 `cbor:"7,keyasint,omitempty"`
 	Atime  int64  `cbor:"8,keyasint,omitempty"`
 	Mtime  int64  `cbor:"9,keyasint,omitempty"`
 	Ctime  int64  `cbor:"10,keyasint,omitempty"`
 	Btime  int64  `cbor:"11,keyasint,omitempty"`
-	Parent uint64 `cbor:"12,keyasint,omitempty"` // a directory that names it: a hint, for log lines
-	Target string `cbor:"13,keyasint,omitempty"` // of a symbolic link
+	Parent uint64 `cbor:"12,keyasint,omitempty"`
+	Target []byte `cbor:"13,keyasint,omitempty"`
 	Flags  uint32 `cbor:"14,keyasint,omitempty"`
 }
 
@@ -74,19 +92,28 @@ func encodeInode(i *Inode) ([]byte, error) {
 	if len(i.Target) > MaxTarget {
 		return nil, fmt.Errorf("%w: link target of %d bytes", ErrTooBig, len(i.Target))
 	}
-	return crypt.EncodeCBOR(i)
+	v := inodeValue{
+		i.Mode, i.UID, i.GID, i.Nlink, i.Rdev, i.Size, i.Blocks, i.Atime, i.Mtime, i.Ctime, i.Btime, i.Parent, nil, i.Flags,
+	}
+	if i.Target != "" {
+		v.Target = []byte(i.Target)
+	}
+	return crypt.EncodeCBOR(&v)
 }
 
 // ParseInode decodes an inode record of inode ino.
 func ParseInode(ino uint64, value []byte) (Inode, error) {
-	i := Inode{Ino: ino}
-	if err := crypt.DecodeCBOR(value, &i); err != nil {
+	var v inodeValue
+	if err := crypt.DecodeCBOR(value, &v); err != nil {
 		return Inode{}, fmt.Errorf("%w: inode %d: %v", ErrFormat, ino, err)
 	}
-	if len(i.Target) > MaxTarget {
-		return Inode{}, fmt.Errorf("%w: inode %d: link target of %d bytes", ErrFormat, ino, len(i.Target))
+	if len(v.Target) > MaxTarget {
+		return Inode{}, fmt.Errorf("%w: inode %d: link target of %d bytes", ErrFormat, ino, len(v.Target))
 	}
-	return i, nil
+	return Inode{
+		ino, v.Mode, v.UID, v.GID, v.Nlink, v.Rdev, v.Size, v.Blocks, v.Atime, v.Mtime, v.Ctime, v.Btime, v.Parent,
+		string(v.Target), v.Flags,
+	}, nil
 }
 
 func encodeDirent(e *Dirent) ([]byte, error) { return crypt.EncodeCBOR(e) }

@@ -1,0 +1,64 @@
+package meta
+
+// maxChanges bounds the records remembered one by one between two checkpoints; beyond, the next checkpoint is a fold.
+const maxChanges = 100_000
+
+// changes is what has changed since the last checkpoint. The commit lock guards it.
+type changes struct {
+	lost  bool                // too many, or before a restart: only a fold can publish them
+	keys  map[string]struct{} // space byte, then the record's key
+	marks map[uint64]mark     // to be published before the records
+	level int32               // clean, cleanEnough or dirty
+	buf   []byte
+}
+
+func newChanges() *changes {
+	return &changes{keys: make(map[string]struct{}), marks: make(map[uint64]mark)}
+}
+
+func (c *changes) key(space byte, rk []byte) {
+	if c.lost {
+		return
+	}
+	c.buf = append(append(c.buf[:0], space), rk...)
+	if _, ok := c.keys[string(c.buf)]; ok {
+		return
+	}
+	c.keys[string(c.buf)] = struct{}{}
+	c.bound()
+}
+
+func (c *changes) mark(ino uint64, m mark) {
+	if c.lost {
+		return
+	}
+	if old, ok := c.marks[ino]; ok {
+		m = old.with(m)
+	}
+	c.marks[ino] = m
+	c.bound()
+}
+
+func (c *changes) bound() {
+	if c.count() > maxChanges {
+		c.lose()
+	}
+}
+
+func (c *changes) lose() { c.lost, c.keys, c.marks = true, nil, nil }
+
+func (c *changes) count() int { return len(c.keys) + len(c.marks) }
+
+// merge takes back what a failed checkpoint had taken.
+func (c *changes) merge(o *changes) {
+	if o.lost {
+		c.lose()
+	}
+	c.level = max(c.level, o.level)
+	for k := range o.keys {
+		c.key(k[0], []byte(k[1:]))
+	}
+	for ino, m := range o.marks {
+		c.mark(ino, m)
+	}
+}

@@ -1,0 +1,153 @@
+package meta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hammockfs/hammock/crypt"
+)
+
+// CheckpointOptions says how to publish. Fold puts everything into the tree instead of writing a delta.
+type CheckpointOptions struct{ Fold bool }
+
+const (
+	foldBytes = 8 << 20   // of deltas, after which everything is folded
+	foldAfter = time.Hour // likewise
+)
+
+// Checkpoint publishes the volume as it is now: it returns a signed head, synced here before it returns, and its counter.
+// The caller sends it to the keepers. If nothing changed, it is the head of before. One runs at a time; commits go on
+// meanwhile. Everything that the head cites is synced, but only its metadata stripes are sure to be closed.
+func (d *DB) Checkpoint(ctx context.Context, o CheckpointOptions) (head []byte, counter uint64, err error) {
+	d.checkpoint.Lock()
+	defer d.checkpoint.Unlock()
+	if d.levels.Load().pending {
+		return nil, 0, ErrNotReady
+	}
+	if err := d.broken(); err != nil {
+		return nil, 0, err
+	}
+	d.takeTouched()
+	if !d.upToDate(o) {
+		err := errHeadFull
+		if !d.mustFold(o) {
+			err = d.delta(ctx)
+		}
+		if errors.Is(err, errHeadFull) {
+			err = d.fold(ctx)
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("checkpoint: %w", err)
+		}
+	}
+	return d.syncedHead(ctx)
+}
+
+func (d *DB) upToDate(o CheckpointOptions) bool {
+	return d.Head() != nil && !d.Dirty() && (!o.Fold || len(d.pub.Deltas) == 0) && d.levels.Load().frozen == nil
+}
+
+func (d *DB) mustFold(o CheckpointOptions) bool {
+	d.commit.Lock()
+	lost := d.changed.lost
+	d.commit.Unlock()
+	return o.Fold || lost || d.levels.Load().frozen != nil || len(d.pub.Deltas) >= maxDeltas ||
+		d.pub.deltaBytes() >= foldBytes || d.cfg.Now().Sub(d.folded) >= foldAfter
+}
+
+func (p *published) deltaBytes() (n int) {
+	for _, b := range p.Deltas {
+		if r, err := parseWholeRef(b); err == nil {
+			n += int(r.Len)
+		}
+	}
+	return n
+}
+
+// syncedHead syncs the newest head and returns it.
+func (d *DB) syncedHead(ctx context.Context) ([]byte, uint64, error) {
+	if err := d.Sync(ctx); err != nil {
+		return nil, 0, fmt.Errorf("checkpoint: %w", err)
+	}
+	d.headMu.Lock()
+	defer d.headMu.Unlock()
+	d.head = d.newest
+	return d.head, d.counter, nil
+}
+
+// publish makes p the published state: a new head, and if drop is not nil the end of that frozen generation, in one
+// journal record.
+func (d *DB) publish(ctx context.Context, p *published, drop *generation) error {
+	d.refreshRecords(p)
+	head, err := d.sealHead(ctx, p)
+	if err != nil {
+		return err
+	}
+	b := newBatch()
+	b.putLocal(localHead, head)
+	if err := d.commitPublished(b, p, drop); err != nil {
+		return err
+	}
+	d.headMu.Lock()
+	d.newest, d.counter, d.deltas = head, d.counter+1, len(p.Deltas)
+	d.headMu.Unlock()
+	return nil
+}
+
+func (d *DB) commitPublished(b *Batch, p *published, drop *generation) error {
+	v, err := crypt.EncodeCBOR(p)
+	if err != nil {
+		return err
+	}
+	b.putLocal(localPublished, v)
+	if drop != nil {
+		b.generation(opDrop, drop.num)
+	}
+	d.commit.Lock()
+	defer d.commit.Unlock()
+	b.putLocal(localDirty, []byte{byte(d.changed.level)}) // what was committed since the cut is still to be published
+	if err := d.commitLocked(b); err != nil {
+		return err
+	}
+	d.pub = *p
+	for _, r := range p.Records {
+		d.known.put(r.Stripe, r.Record)
+	}
+	return nil
+}
+
+// refreshRecords keeps the records of the stripes that p cites, as they are known by now.
+func (d *DB) refreshRecords(p *published) {
+	cited := make(map[uint64]bool)
+	for _, b := range append([][]byte{p.Table.Ref}, p.Deltas...) {
+		if r, err := parseWholeRef(b); err == nil {
+			cited[r.Stripe] = true
+		}
+	}
+	var list []stripeRecord
+	for _, r := range p.Records {
+		if !cited[r.Stripe] {
+			continue
+		}
+		delete(cited, r.Stripe)
+		if newer, ok := d.known.get(r.Stripe); ok {
+			r.Record = newer
+		}
+		list = append(list, r)
+	}
+	for s := range cited {
+		if r, ok := d.known.get(s); ok {
+			list = append(list, stripeRecord{s, r})
+		}
+	}
+	slices.SortFunc(list, func(a, b stripeRecord) int {
+		if a.Stripe < b.Stripe {
+			return -1
+		}
+		return 1
+	})
+	p.Records = list
+}

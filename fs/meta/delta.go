@@ -1,0 +1,132 @@
+package meta
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/hammockfs/hammock/crypt"
+)
+
+// deltaPiece is the longest piece of a delta, in bytes.
+const deltaPiece = 1 << 20
+
+// delta publishes what changed since the last checkpoint, record by record.
+func (d *DB) delta(ctx context.Context) (err error) {
+	d.commit.Lock()
+	taken := d.changed
+	d.changed = newChanges()
+	gen := d.levels.Load().cur
+	snap := d.pebble.NewSnapshot()
+	d.commit.Unlock()
+	defer func() {
+		if err = errors.Join(err, snap.Close()); err != nil {
+			d.takeBack(taken)
+		}
+	}()
+
+	w := deltaWriter{d: d, ctx: ctx, buf: []byte{batchVersion}}
+	if err := w.all(snap, gen, taken); err != nil {
+		return err
+	}
+	p := d.pub
+	p.Deltas = append(slices.Clone(p.Deltas), w.refs...)
+	records, err := d.closeStripes(ctx, ClassMeta)
+	if err != nil {
+		return err
+	}
+	p.Records = append(slices.Clone(p.Records), records...)
+	return d.publish(ctx, &p, nil)
+}
+
+// takeBack makes the changes of a failed checkpoint part of the next one.
+func (d *DB) takeBack(taken *changes) {
+	d.commit.Lock()
+	defer d.commit.Unlock()
+	taken.merge(d.changed)
+	d.changed = taken
+}
+
+// deltaWriter packs changes into pieces. A piece is a batch that holds removals and clips first, so that applying the
+// pieces in order gives the state of the cut.
+type deltaWriter struct {
+	d    *DB
+	ctx  context.Context
+	buf  []byte
+	val  []byte
+	refs [][]byte
+}
+
+func (w *deltaWriter) all(snap *pebble.Snapshot, gen *generation, c *changes) error {
+	for _, ino := range slices.Sorted(maps.Keys(c.marks)) {
+		if err := w.mark(ino, c.marks[ino]); err != nil {
+			return err
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.keys)) {
+		if err := w.key(snap, gen, c, k[0], []byte(k[1:])); err != nil {
+			return err
+		}
+	}
+	return w.flush()
+}
+
+func (w *deltaWriter) mark(ino uint64, m mark) error {
+	var key, size [8]byte
+	binary.BigEndian.PutUint64(key[:], ino)
+	if m.removed {
+		return w.add(opRemove, key[:], nil)
+	}
+	binary.BigEndian.PutUint64(size[:], m.clip)
+	return w.add(opClip, key[:], size[:])
+}
+
+func (w *deltaWriter) key(snap *pebble.Snapshot, gen *generation, c *changes, space byte, rk []byte) error {
+	v, f, err := w.d.lookup(snap, gen, space, rk, w.val[:0])
+	if err != nil {
+		return err
+	}
+	w.val = v
+	switch {
+	case space == spaceTable && f == here:
+		return w.add(opStripe, rk, v)
+	case space == spaceTable:
+		return nil // stripes are not removed
+	case f == here:
+		return w.add(opPut, rk, v)
+	}
+	if m, ok := c.marks[keyIno(rk)]; ok && m.hides(rk) {
+		return nil // the mark says so already
+	}
+	return w.add(opDelete, rk, nil)
+}
+
+func (w *deltaWriter) add(o op, key, value []byte) error {
+	if len(w.buf)+len(key)+len(value)+16 > deltaPiece {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	w.buf = appendOp(w.buf, o, key, value)
+	return nil
+}
+
+func (w *deltaWriter) flush() error {
+	if len(w.buf) == 1 {
+		return nil
+	}
+	if len(w.d.pub.Deltas)+len(w.refs) >= 2*maxDeltas {
+		return errHeadFull
+	}
+	r, err := w.d.putChunk(w.ctx, ClassMeta, w.buf)
+	if err != nil {
+		return err
+	}
+	w.refs = append(w.refs, crypt.AppendRef(nil, &r))
+	w.buf = w.buf[:1]
+	return nil
+}

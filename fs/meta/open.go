@@ -1,0 +1,261 @@
+package meta
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+
+	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/fs/meta/atrest"
+	"github.com/hammockfs/hammock/fs/meta/journal"
+	"github.com/hammockfs/hammock/fs/meta/tree"
+)
+
+// Open opens the state in cfg.Dir, or begins an empty one. It replays the journal and reserves a session. The journal and
+// the overlay are folders in cfg.Dir.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	d, err := openFiles(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open metadata in %s: %w", cfg.Dir, err)
+	}
+	if err := d.begin(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open metadata in %s: %w", cfg.Dir, err), d.closeFiles())
+	}
+	return d, nil
+}
+
+func (c *Config) defaults() error {
+	if c.FS == nil || c.Device == nil || c.Volume.IsZero() {
+		return errors.New("file system, device and volume are needed")
+	}
+	if c.Memory <= 0 {
+		c.Memory = 64 << 20
+	}
+	if c.Journal <= 0 {
+		c.Journal = 64 << 20
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return nil
+}
+
+// openFiles opens Pebble and the journal and replays.
+func openFiles(ctx context.Context, cfg Config) (*DB, error) {
+	if err := cfg.defaults(); err != nil {
+		return nil, err
+	}
+	d := &DB{
+		cfg: cfg, log: cfg.Log, tagger: crypt.NewTagger(&cfg.AtRest), chunks: cfg.Chunks, encode: cfg.Encode,
+		changed: newChanges(), metaStripes: map[uint64]struct{}{}, unplaced: map[uint64]struct{}{},
+		kicks: make(chan struct{}, 1), folded: cfg.Now(),
+	}
+	d.flushed.L = new(sync.Mutex)
+	d.values.New = func() any { b := make([]byte, 0, 512); return &b }
+	d.names = tree.New(&nameNodes{d}, cfg.Memory/4)
+	d.tnodes = &tableNodes{d: d}
+	d.table = tree.New(d.tnodes, cfg.Memory/16)
+	if err := d.openPebble(); err != nil {
+		return nil, err
+	}
+	if err := d.recover(ctx); err != nil {
+		err = errors.Join(err, d.pebble.Close())
+		d.pcache.Unref()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *DB) openPebble() error {
+	d.pcache = pebble.NewCache(d.cfg.Memory / 4)
+	o := &pebble.Options{
+		FS: atrest.New(d.cfg.FS, &d.cfg.AtRest, func() error { return d.syncStripes(context.Background()) }),
+		// The journal is the log. What Pebble has not written to tables dies with the process and is replayed.
+		DisableWAL:                  true,
+		Cache:                       d.pcache,
+		MemTableSize:                uint64(max(d.cfg.Memory/8, 1<<20)),
+		MemTableStopWritesThreshold: 3,
+		L0CompactionThreshold:       4,
+		FormatMajorVersion:          pebble.FormatNewest,
+		Logger:                      pebbleLog{d.log},
+		MaxOpenFiles:                500,
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	o.EnsureDefaults()
+	db, err := pebble.Open(d.cfg.FS.PathJoin(d.cfg.Dir, "overlay"), o)
+	if err != nil {
+		d.pcache.Unref()
+		return fmt.Errorf("open overlay: %w", err)
+	}
+	d.pebble = db
+	return nil
+}
+
+// pebbleLog passes on what went wrong and drops the chatter.
+type pebbleLog struct{ log *slog.Logger }
+
+func (pebbleLog) Infof(string, ...any) {}
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.log.Error("metadata overlay: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf is called when Pebble cannot go on and must not return.
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	l.Errorf(format, args...)
+	panic(fmt.Sprintf(format, args...))
+}
+
+// recover brings levels and marks back from Pebble, then replays the journal from where Pebble ends.
+func (d *DB) recover(ctx context.Context) error {
+	if err := d.checkVolume(); err != nil {
+		return err
+	}
+	if err := d.loadLevels(ctx); err != nil {
+		return err
+	}
+	after, err := d.durable()
+	if err != nil {
+		return err
+	}
+	d.applied.Store(uint64(after))
+	r := &replay{d: d, good: map[place]bool{}}
+	d.journal, err = journal.Open(journal.Config{
+		FS: d.cfg.FS, Dir: d.cfg.FS.PathJoin(d.cfg.Dir, "journal"), Key: d.cfg.AtRest,
+	}, after, r.record)
+	return err
+}
+
+func (d *DB) checkVolume() error {
+	v, err := d.local(localVolume)
+	if err != nil {
+		return err
+	}
+	if v != nil && !bytes.Equal(v, d.cfg.Volume[:]) {
+		return errors.New("the state belongs to another volume")
+	}
+	return nil
+}
+
+// durable returns the newest journal record that Pebble holds.
+func (d *DB) durable() (journal.LSN, error) {
+	v, closer, err := d.pebble.Get([]byte{spaceLSN})
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer closer.Close()
+	v, err = d.tagger.CheckValue([]byte{spaceLSN}, v)
+	if err != nil || len(v) != 8 {
+		return 0, fmt.Errorf("%w: position in the journal: %w", ErrFormat, err)
+	}
+	return journal.LSN(binary.BigEndian.Uint64(v)), nil
+}
+
+func (d *DB) loadLevels(ctx context.Context) error {
+	lv := &levels{cur: newGeneration(1)}
+	g, err := d.local(localGenerations)
+	if err != nil {
+		return err
+	}
+	if len(g) == 16 {
+		lv.cur.num = binary.BigEndian.Uint64(g)
+		if n := binary.BigEndian.Uint64(g[8:]); n != 0 {
+			lv.frozen = newGeneration(n)
+		}
+	}
+	for _, gen := range lv.overlays() {
+		if err := d.loadMarks(ctx, gen); err != nil {
+			return fmt.Errorf("read marks of generation %d: %w", gen.num, err)
+		}
+	}
+	p, err := d.local(localPublished)
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		if d.pub, err = parsePublished(p); err != nil {
+			return err
+		}
+		lv.names, lv.table, lv.pending = d.pub.Names.root(), d.pub.Table.root(), d.pub.Pending
+	}
+	if b, err := d.local(localDirty); err != nil {
+		return err
+	} else if len(b) == 1 {
+		d.dirty.Store(int32(b[0]))
+	}
+	d.levels.Store(lv)
+	return nil
+}
+
+// begin reads what this device keeps for itself, reserves a session and starts the flusher.
+func (d *DB) begin(ctx context.Context) error {
+	if err := d.loadLocals(); err != nil {
+		return err
+	}
+	if err := d.reserveSession(ctx); err != nil {
+		return err
+	}
+	fctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d.stopFlusher, d.flusherDone = stop, make(chan struct{})
+	go d.flusher(fctx)
+	return nil
+}
+
+func (d *DB) loadLocals() error {
+	if d.dirty.Load() != clean {
+		d.changed.lose() // which records changed died with the process
+		d.changed.level = d.dirty.Load()
+	}
+	p, err := d.local(localPublished)
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		if d.pub, err = parsePublished(p); err != nil {
+			return err
+		}
+		if d.pub.Folded != 0 {
+			d.folded = time.Unix(0, d.pub.Folded)
+		}
+	}
+	d.deltas = len(d.pub.Deltas)
+	for _, r := range d.pub.Records {
+		d.known.put(r.Stripe, r.Record)
+	}
+	if err := d.loadHead(); err != nil {
+		return err
+	}
+	return errors.Join(d.loadStores(), d.loadSessions(), d.loadTorn())
+}
+
+func (d *DB) loadHead() error {
+	b, err := d.local(localHead)
+	if err != nil || b == nil {
+		return err
+	}
+	h, err := crypt.ParseHead(b)
+	if err != nil {
+		return fmt.Errorf("the newest head: %w", err)
+	}
+	d.newest, d.counter = b, h.Counter
+	if h.Device == d.cfg.Device.Key() {
+		d.head = b
+	}
+	return nil
+}

@@ -1,0 +1,306 @@
+package meta
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/fs/meta/journal"
+)
+
+// replay applies journal records after a restart. A power cut may have kept a record and torn the stripe bytes that it
+// cites, when nobody had asked for either to be synced. Such an extent is taken out of its window, and what the window
+// showed there before comes back: it may have been synced long ago.
+type replay struct {
+	d    *DB
+	good map[place]bool // answers of ValidRef
+	b    Batch
+}
+
+type place struct {
+	stripe uint64
+	offset uint32
+}
+
+// tornWindow is a window that shows less than it should until the tree can be read.
+type tornWindow struct {
+	ino, w uint64
+	gaps   []span
+}
+
+// span is a range of a file.
+type span struct{ off, end uint64 }
+
+func (r *replay) record(lsn journal.LSN, rec []byte) error {
+	rec, err := r.mend(rec)
+	if err != nil {
+		return fmt.Errorf("replay record %d: %w", lsn, err)
+	}
+	return r.d.apply(lsn, rec)
+}
+
+// mend returns rec, with its windows mended if extents of theirs are torn.
+func (r *replay) mend(rec []byte) ([]byte, error) {
+	if r.d.cfg.ValidRef == nil {
+		return rec, nil
+	}
+	r.b.Reset()
+	changed := false
+	s := readSteps(rec, opDrop)
+	for {
+		st, ok := s.next()
+		if !ok {
+			break
+		}
+		if st.op == opPut && keyKind(st.key) == KindWindow {
+			did, err := r.window(&st)
+			if err != nil {
+				return nil, err
+			}
+			if changed = changed || did; did {
+				continue
+			}
+		}
+		r.b.add(st.op, st.key, st.value)
+	}
+	if s.err != nil || !changed {
+		return rec, s.err
+	}
+	return r.b.buf, r.b.err
+}
+
+// window adds a mended window to r.b if it has torn extents.
+func (r *replay) window(st *step) (bool, error) {
+	ino, w := keyIno(st.key), keyNumber(st.key)
+	extents, err := ParseWindow(w, st.value)
+	if err != nil {
+		return false, err
+	}
+	var keep []Extent
+	var gaps []span
+	for _, e := range extents {
+		if r.valid(&e.Ref) {
+			keep = append(keep, e)
+			continue
+		}
+		gaps = append(gaps, span{e.Off, e.end()})
+		if err := r.d.dropChunk(e.Ref.DedupID()); err != nil {
+			return false, err
+		}
+	}
+	if len(gaps) == 0 {
+		return false, nil
+	}
+	return true, r.fill(ino, w, keep, gaps)
+}
+
+// valid asks whether a chunk is whole, once for each. A stripe that has a record was closed, and synced before.
+func (r *replay) valid(ref *crypt.Ref) bool {
+	p := place{ref.Stripe, ref.Offset}
+	ok, asked := r.good[p]
+	if !asked {
+		ok = r.closed(ref.Stripe) || r.d.cfg.ValidRef(ref)
+		r.good[p] = ok
+	}
+	return ok
+}
+
+func (r *replay) closed(stripe uint64) bool {
+	key := binary.BigEndian.AppendUint64(nil, stripe)
+	for _, g := range r.d.levels.Load().overlays() {
+		if _, f, err := r.d.lookup(r.d.pebble, g, spaceTable, key, nil); err == nil && f == here {
+			return true
+		}
+	}
+	return false
+}
+
+// fill puts into r.b what the window showed before in the gaps. If only the tree knows that, the window is noted as torn.
+func (r *replay) fill(ino, w uint64, keep []Extent, gaps []span) error {
+	old, known, err := r.d.overlayWindow(ino, w)
+	if err != nil {
+		return err
+	}
+	r.d.log.Warn("metadata: a power cut tore data that was never synced", "inode", ino, "window", w, "extents", len(gaps))
+	r.b.PutWindow(ino, w, mergeExtents(keep, old, gaps))
+	if !known {
+		r.b.putLocal(tornName(ino, w), packSpans(gaps))
+	}
+	return nil
+}
+
+// overlayWindow reads a window without the tree; known is false if the tree would have to be asked.
+func (d *DB) overlayWindow(ino, w uint64) (extents []Extent, known bool, err error) {
+	key := appendNumbered(nil, ino, KindWindow, w)
+	lv := d.levels.Load()
+	for _, g := range lv.overlays() {
+		v, f, err := d.lookup(d.pebble, g, spaceNames, key, nil)
+		if err != nil || f == gone {
+			return nil, true, err
+		}
+		if f == here {
+			extents, err = ParseWindow(w, v)
+			return extents, true, err
+		}
+	}
+	return nil, lv.names.Height == 0, nil
+}
+
+// mergeExtents adds to keep what old shows in the gaps.
+func mergeExtents(keep, old []Extent, gaps []span) []Extent {
+	out := make([]Extent, 0, len(keep)+len(old))
+	for _, g := range gaps {
+		for len(keep) > 0 && keep[0].Off < g.off {
+			out, keep = append(out, keep[0]), keep[1:]
+		}
+		for _, e := range old {
+			if c, ok := e.cut(g); ok {
+				out = append(out, c)
+			}
+		}
+	}
+	return append(out, keep...)
+}
+
+// cut returns the part of e within s.
+func (e Extent) cut(s span) (Extent, bool) {
+	from, to := max(e.Off, s.off), min(e.end(), s.end)
+	if from >= to {
+		return e, false
+	}
+	e.Skip += uint32(from - e.Off)
+	e.Off, e.Len = from, uint32(to-from)
+	return e, true
+}
+
+func tornName(ino, w uint64) string {
+	return localTorn + string(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, ino), w))
+}
+
+func packSpans(list []span) (b []byte) {
+	for _, s := range list {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, s.off), s.end)
+	}
+	return b
+}
+
+func parseSpans(b []byte) (list []span, err error) {
+	for len(b) > 0 {
+		off, rest, ok1 := uvarint(b)
+		end, rest, ok2 := uvarint(rest)
+		if !ok1 || !ok2 || off >= end {
+			return nil, fmt.Errorf("%w: torn window", ErrFormat)
+		}
+		list, b = append(list, span{off, end}), rest
+	}
+	return list, nil
+}
+
+func (d *DB) loadTorn() error {
+	return d.locals(localTorn, func(rest string, v []byte) error {
+		if len(rest) != 16 {
+			return fmt.Errorf("%w: torn window", ErrFormat)
+		}
+		gaps, err := parseSpans(v)
+		d.torn = append(d.torn, tornWindow{
+			ino: binary.BigEndian.Uint64([]byte(rest)), w: binary.BigEndian.Uint64([]byte(rest[8:])), gaps: gaps,
+		})
+		return err
+	})
+}
+
+// healTorn fills the gaps of torn windows with what the tree shows there, unless they have been filled since.
+func (d *DB) healTorn(ctx context.Context) error {
+	for len(d.torn) > 0 {
+		t := d.torn[0]
+		if err := d.healWindow(ctx, &t); err != nil {
+			return fmt.Errorf("restore a torn window of %s: %w", d.Path(ctx, t.ino), err)
+		}
+		d.torn = d.torn[1:]
+	}
+	return nil
+}
+
+func (d *DB) healWindow(ctx context.Context, t *tornWindow) error {
+	b := newBatch()
+	b.deleteLocal(tornName(t.ino, t.w))
+	now, err := d.Window(ctx, t.ino, t.w)
+	if err != nil {
+		return err
+	}
+	old, err := d.treeWindow(ctx, t.ino, t.w)
+	if err != nil {
+		return err
+	}
+	d.log.Warn("metadata: a power cut tore data that was never synced; the file shows what it held before",
+		"file", d.Path(ctx, t.ino), "offset", t.gaps[0].off, "bytes", t.gaps[len(t.gaps)-1].end-t.gaps[0].off)
+	if len(old) > 0 {
+		b.PutWindow(t.ino, t.w, mergeExtents(now, old, uncovered(t.gaps, now)))
+	}
+	return d.commitBatch(ctx, b)
+}
+
+// treeWindow reads a window in the tree, unless a mark above hides it.
+func (d *DB) treeWindow(ctx context.Context, ino, w uint64) ([]Extent, error) {
+	key := appendNumbered(nil, ino, KindWindow, w)
+	lv := d.levels.Load()
+	for _, g := range lv.overlays() {
+		if g.markOf(ino).hides(key) {
+			return nil, nil
+		}
+	}
+	v, ok, err := d.getTree(ctx, lv, spaceNames, key, nil)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return ParseWindow(w, v)
+}
+
+// uncovered returns the parts of the gaps that no extent covers.
+func uncovered(gaps []span, extents []Extent) (list []span) {
+	for _, g := range gaps {
+		for i := range extents {
+			e := &extents[i]
+			if e.end() <= g.off || e.Off >= g.end {
+				continue
+			}
+			if e.Off > g.off {
+				list = append(list, span{g.off, e.Off})
+			}
+			g.off = e.end()
+		}
+		if g.off < g.end {
+			list = append(list, g)
+		}
+	}
+	return list
+}
+
+// Path returns a path of an inode from the hints that inodes keep, for log lines and messages: it may be outdated.
+func (d *DB) Path(ctx context.Context, ino uint64) string {
+	path := ""
+	for range 64 {
+		if ino == RootIno {
+			break
+		}
+		i, err := d.Inode(ctx, ino)
+		if err != nil || i.Parent == 0 {
+			return fmt.Sprintf("inode %d%s", ino, path)
+		}
+		name := ""
+		err = d.scanKind(ctx, i.Parent, KindDirent, func(rk, v []byte) error {
+			e, err := parseDirent(string(rk[prefixLen+8:]), keyNumber(rk), v)
+			if err == nil && e.Ino == ino {
+				name, err = e.Name, errStop
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, errStop) || name == "" {
+			return fmt.Sprintf("inode %d%s", ino, path)
+		}
+		path, ino = "/"+name+path, i.Parent
+	}
+	return path
+}

@@ -1,0 +1,152 @@
+package meta
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"github.com/hammockfs/hammock/fs/meta/tree"
+)
+
+// known holds the records of stripes that hold nodes of the stripe table (and deltas): the head and the table's nodes say
+// them. Its zero value is ready. The records are not changed.
+type known struct {
+	mu sync.RWMutex
+	m  map[uint64][]byte
+}
+
+func (k *known) get(stripe uint64) ([]byte, bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	r, ok := k.m[stripe]
+	return r, ok
+}
+
+func (k *known) put(stripe uint64, record []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.m == nil {
+		k.m = make(map[uint64][]byte)
+	}
+	k.m[stripe] = append([]byte{}, record...)
+}
+
+// learn keeps a record unless a newer one is known already.
+func (k *known) learn(stripe uint64, record []byte) {
+	if _, ok := k.get(stripe); !ok {
+		k.put(stripe, record)
+	}
+}
+
+// update replaces the record of a stripe that is known.
+func (k *known) update(stripe uint64, record []byte) {
+	if _, ok := k.get(stripe); ok {
+		k.put(stripe, record)
+	}
+}
+
+// noteMeta remembers that a stripe holds metadata, written by the checkpoint that runs.
+func (d *DB) noteMeta(stripe uint64) {
+	d.stripeMu.Lock()
+	defer d.stripeMu.Unlock()
+	d.metaStripes[stripe] = struct{}{}
+	delete(d.unplaced, stripe)
+	if d.touched != nil {
+		d.touched[stripe] = struct{}{}
+	}
+}
+
+func (d *DB) isMeta(stripe uint64) bool {
+	d.stripeMu.Lock()
+	defer d.stripeMu.Unlock()
+	_, ok := d.metaStripes[stripe]
+	return ok
+}
+
+// Intend notes, synced, that shards of the stripe are about to be put where record says. A record has at most 2 KiB.
+func (d *DB) Intend(ctx context.Context, stripe uint64, record []byte) error {
+	b, err := d.stripeBatch(stripe, record)
+	if err != nil {
+		return err
+	}
+	b.putLocal(unplacedName(stripe), nil)
+	if err := d.commitSynced(ctx, b); err != nil {
+		return fmt.Errorf("note where stripe %x is meant to go: %w", stripe, err)
+	}
+	d.known.update(stripe, record)
+	return nil
+}
+
+// Placed notes, synced, where the shards of the stripe are.
+func (d *DB) Placed(ctx context.Context, stripe uint64, record []byte) error {
+	b, err := d.stripeBatch(stripe, record)
+	if err != nil {
+		return err
+	}
+	b.deleteLocal(unplacedName(stripe))
+	if err := d.commitSynced(ctx, b); err != nil {
+		return fmt.Errorf("note where stripe %x is: %w", stripe, err)
+	}
+	d.known.update(stripe, record)
+	d.stripeMu.Lock()
+	delete(d.unplaced, stripe)
+	d.stripeMu.Unlock()
+	return nil
+}
+
+func (d *DB) stripeBatch(stripe uint64, record []byte) (*Batch, error) {
+	if len(record) > tree.MaxValue {
+		return nil, fmt.Errorf("%w: record of stripe %x: %d bytes", ErrTooBig, stripe, len(record))
+	}
+	b := newBatch()
+	b.putStripe(stripe, record)
+	return b, nil
+}
+
+func (d *DB) commitSynced(ctx context.Context, b *Batch) error {
+	if d.levels.Load().pending {
+		return ErrNotReady
+	}
+	if err := d.commitBatch(ctx, b); err != nil {
+		return err
+	}
+	return d.Sync(ctx)
+}
+
+func unplacedName(stripe uint64) string {
+	return localUnplaced + string(binary.BigEndian.AppendUint64(nil, stripe))
+}
+
+// Unplaced returns the stripes intended but not placed, in the order of their numbers.
+func (d *DB) Unplaced(context.Context) ([]uint64, error) {
+	var list []uint64
+	err := d.locals(localUnplaced, func(rest string, _ []byte) error {
+		if len(rest) != 8 {
+			return fmt.Errorf("%w: unplaced stripe", ErrFormat)
+		}
+		list = append(list, binary.BigEndian.Uint64([]byte(rest)))
+		return nil
+	})
+	return list, err
+}
+
+// unplacedData counts the data stripes of this device that are not placed, as far as it knows: those of this run and
+// those that were intended before.
+func (d *DB) unplacedData(ctx context.Context) (uint64, error) {
+	list, err := d.Unplaced(ctx)
+	if err != nil {
+		return 0, err
+	}
+	d.stripeMu.Lock()
+	defer d.stripeMu.Unlock()
+	n := uint64(len(d.unplaced))
+	for _, s := range list {
+		_, meta := d.metaStripes[s]
+		_, counted := d.unplaced[s]
+		if !meta && !counted {
+			n++
+		}
+	}
+	return n, nil
+}
