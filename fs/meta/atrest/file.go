@@ -3,6 +3,7 @@ package atrest
 import (
 	"io"
 	"sync"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hammockfs/hammock/crypt"
@@ -77,8 +78,13 @@ func (f *file) Preallocate(off, length int64) error {
 	return f.File.Preallocate(off+crypt.FileHeader, length)
 }
 
+// Prefetch asks for readahead. Pebble's own file returns a success as an error number of zero; it is none here.
 func (f *file) Prefetch(off, length int64) error {
-	return f.File.Prefetch(off+crypt.FileHeader, length)
+	err := f.File.Prefetch(off+crypt.FileHeader, length)
+	if err == syscall.Errno(0) {
+		return nil
+	}
+	return err
 }
 
 func (f *file) Sync() error {
