@@ -164,11 +164,11 @@ func (c *Cache) whole(number uint64) (*stripe, int, error) {
 // Usage says what the cache holds and has done. Sizes are bytes.
 type Usage struct {
 	Limit, Bytes, Pinned int64 // sealed bytes on disk
-	Memory              int64 // opened blocks
-	Stripes, Partial    int   // numbers of stripes, the partial ones among them
-	Written, Fetched    int64 // sealed bytes since Open
-	Deduped             int64 // plain bytes that a Put found to be there already
-	Rot                 int64 // blocks that did not open
+	Memory               int64 // opened blocks
+	Stripes, Partial     int   // numbers of stripes, the partial ones among them
+	Written, Fetched     int64 // sealed bytes since Open
+	Deduped              int64 // plain bytes that a Put found to be there already
+	Rot                  int64 // blocks that did not open
 }
 
 // Usage returns current figures.
