@@ -78,13 +78,15 @@ type pace struct {
 }
 
 // throttle limits each network address by itself: an IPv4 address, or the /64 of
-// an IPv6 one. Safe for concurrent use.
+// an IPv6 one. In a flood of addresses the new ones share one allowance. Safe for
+// concurrent use.
 type throttle struct {
 	pace pace
 	now  func() time.Time
 
-	mu sync.Mutex
-	by map[netip.Prefix]*rate.Limiter
+	mu     sync.Mutex
+	by     map[netip.Prefix]*rate.Limiter
+	forgot time.Time // when quiet addresses were dropped last
 }
 
 func newThrottle(p pace, now func() time.Time) *throttle {
@@ -96,10 +98,14 @@ func (t *throttle) allow(addr ma.Multiaddr) bool {
 	defer t.mu.Unlock()
 	now, key := t.now(), network64(addr)
 	l := t.by[key]
-	if l == nil {
-		if len(t.by) >= maxThrottled && !t.forget(now) {
-			return false
+	if l == nil && len(t.by) >= maxThrottled {
+		t.forget(now)
+		if len(t.by) >= maxThrottled {
+			key = netip.Prefix{}
+			l = t.by[key]
 		}
+	}
+	if l == nil {
 		l = rate.NewLimiter(rate.Limit(t.pace.perSecond), t.pace.burst)
 		t.by[key] = l
 	}
@@ -107,15 +113,17 @@ func (t *throttle) allow(addr ma.Multiaddr) bool {
 }
 
 // forget drops the addresses that have been quiet for long enough to have their
-// full allowance again; false if there is none.
-func (t *throttle) forget(now time.Time) bool {
-	before := len(t.by)
+// full allowance again; at most once a second, for it looks at all of them.
+func (t *throttle) forget(now time.Time) {
+	if now.Sub(t.forgot) < time.Second {
+		return
+	}
+	t.forgot = now
 	for k, l := range t.by {
 		if l.TokensAt(now) >= float64(t.pace.burst) {
 			delete(t.by, k)
 		}
 	}
-	return len(t.by) < before
 }
 
 // network64 is what one household can hardly have many of. Addresses without an

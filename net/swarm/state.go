@@ -112,11 +112,18 @@ func writeState(fsys vfs.FS, dir string, b []byte) error {
 	if err := fsys.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("replace the swarm file: %w", err)
 	}
+	return syncDir(fsys, dir)
+}
+
+func syncDir(fsys vfs.FS, dir string) error {
 	d, err := fsys.OpenDir(dir)
-	if err != nil {
-		return fmt.Errorf("sync the folder of the swarm file: %w", err)
+	if err == nil {
+		err = errors.Join(d.Sync(), d.Close())
 	}
-	return errors.Join(d.Sync(), d.Close())
+	if err != nil {
+		return fmt.Errorf("sync the folder %s: %w", dir, err)
+	}
+	return nil
 }
 
 func writeSynced(fsys vfs.FS, path string, b []byte) error {
@@ -160,5 +167,8 @@ func Create(fsys vfs.FS, dir string, a *Admission) error {
 	if err := fsys.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the state folder: %w", err)
 	}
-	return writeState(fsys, dir, b)
+	if err := writeState(fsys, dir, b); err != nil {
+		return err
+	}
+	return syncDir(fsys, fsys.PathDir(dir))
 }
