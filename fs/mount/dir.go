@@ -1,0 +1,98 @@
+package mount
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/hammockfs/hammock/fs/volume"
+)
+
+// The cookies of the two entries that every directory has and no record.
+const (
+	cookieSelf   = 1
+	cookieParent = 2
+	listBatch    = 128 // entries read from the volume at a time
+)
+
+// OpenDir implements fuse.RawFileSystem. There is nothing to open; the kernel
+// does not ask again, and keeps listings until it changes the directory.
+func (s *Server) OpenDir(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
+	return fuse.ENOSYS
+}
+
+// ReadDir implements fuse.RawFileSystem.
+func (s *Server) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	req := s.request(cancel, &in.InHeader)
+	defer req.end()
+	return s.list(req, in, func(e fuse.DirEntry) bool { return out.AddDirEntry(e) })
+}
+
+// ReadDirPlus implements fuse.RawFileSystem. An entry whose attributes cannot be
+// had is listed without them, and the kernel asks for it when it needs it.
+func (s *Server) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	req := s.request(cancel, &in.InHeader)
+	defer req.end()
+	return s.list(req, in, func(e fuse.DirEntry) bool {
+		entry := out.AddDirLookupEntry(e)
+		if entry == nil {
+			return false
+		}
+		if e.Off <= cookieParent {
+			return true
+		}
+		if a, err := s.volume.GetAttr(req, e.Ino); err == nil {
+			fillEntry(entry, &a)
+		}
+		return true
+	})
+}
+
+// list gives the entries after the offset to add until it refuses one.
+func (s *Server) list(req *request, in *fuse.ReadIn, add func(fuse.DirEntry) bool) fuse.Status {
+	after, full, err := s.listDots(req, in, add)
+	for !full && err == nil {
+		var entries []volume.Entry
+		if entries, err = s.volume.ReadDir(req, in.NodeId, after, listBatch); err != nil || len(entries) == 0 {
+			break
+		}
+		for i := range entries {
+			e := &entries[i]
+			if full = !add(fuse.DirEntry{Name: e.Name, Ino: e.Ino, Mode: uint32(e.Type) << 12, Off: e.Cookie}); full {
+				break
+			}
+			after = e.Cookie
+		}
+	}
+	return s.status(err, "readdir", in.NodeId)
+}
+
+// listDots gives "." and "..", which come first.
+func (s *Server) listDots(req *request, in *fuse.ReadIn, add func(fuse.DirEntry) bool) (after uint64, full bool, err error) {
+	const dir = 0o040000
+	after = in.Offset
+	if after < cookieSelf {
+		if !add(fuse.DirEntry{Name: ".", Ino: in.NodeId, Mode: dir, Off: cookieSelf}) {
+			return after, true, nil
+		}
+		after = cookieSelf
+	}
+	if after < cookieParent {
+		parent, err := s.volume.Parent(req, in.NodeId)
+		if err != nil {
+			return after, false, err
+		}
+		if !add(fuse.DirEntry{Name: "..", Ino: parent, Mode: dir, Off: cookieParent}) {
+			return after, true, nil
+		}
+		after = cookieParent
+	}
+	return after, false, nil
+}
+
+// FsyncDir implements fuse.RawFileSystem.
+func (s *Server) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	err := s.volume.FsyncDir(s.ctx, in.NodeId)
+	if err == nil {
+		err = s.syncPeers()
+	}
+	return s.status(err, "fsyncdir", in.NodeId)
+}

@@ -1,0 +1,310 @@
+package mount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/hammockfs/hammock/fs/volume"
+)
+
+const (
+	maxWrite      = 1 << 20  // bytes of one request
+	maxBackground = 64       // requests of readahead and the like at a time
+	maxInflight   = 64 << 20 // bytes of writes that are being served
+	readaheadKiB  = 4096     // 2.2 GB/s at the kernel's 128 KiB, 4.0 GB/s at this
+)
+
+// Config says what to mount where. Dir and Volume are needed.
+type Config struct {
+	Dir     string
+	Volume  *volume.Volume
+	Options Options
+	// AllowOther and ReadOnly are added to the options.
+	AllowOther, ReadOnly bool
+	// State is a folder of the daemon that must not lie inside Dir; "" if none.
+	State string
+	// SyncPeers is what fsync waits for, after it has synced here, under the
+	// option sync=peers.
+	SyncPeers func(context.Context) error
+	Log       *slog.Logger
+}
+
+// Server is one mount and what serves it.
+type Server struct {
+	fuse.RawFileSystem // answers what is not implemented: ENOSYS
+
+	volume *volume.Volume
+	peers  func(context.Context) error
+	log    *slog.Logger
+	dir    string
+	files  files
+	fuse   *fuse.Server
+	ctx    context.Context // of requests; ends when the last has been served
+	stop   context.CancelFunc
+	served chan struct{}
+}
+
+// Mount mounts the volume and serves it until it is unmounted, by Unmount or by
+// somebody else. It returns when the mount answers. ctx is for Mount alone.
+// Errors are sentences for the user.
+func Mount(ctx context.Context, cfg Config) (*Server, error) {
+	o := cfg.Options
+	o.AllowOther = o.AllowOther || cfg.AllowOther
+	o.ReadOnly = o.ReadOnly || cfg.ReadOnly
+	root := os.Geteuid() == 0
+	if err := o.check(root); err != nil {
+		return nil, err
+	}
+	s, err := newServer(ctx, &cfg, &o)
+	if err != nil {
+		return nil, err
+	}
+	if s.fuse, err = s.attach(&o, root); err != nil {
+		s.stop()
+		return nil, err
+	}
+	closeOnExec()
+	go s.serve()
+	if err := s.fuse.WaitMount(); err != nil {
+		return nil, errors.Join(fmt.Errorf("mount %s: the kernel does not answer: %w", cfg.Dir, err), s.Unmount(ctx))
+	}
+	s.raiseReadahead()
+	return s, nil
+}
+
+func newServer(ctx context.Context, cfg *Config, o *Options) (*Server, error) {
+	if o.SyncPeers && cfg.SyncPeers == nil {
+		return nil, errors.New("the mount option sync=peers needs a volume with peers")
+	}
+	if err := checkDevice("/dev/fuse"); err != nil {
+		return nil, err
+	}
+	var keep []string
+	if cfg.State != "" {
+		keep = append(keep, cfg.State)
+	}
+	dir, err := CheckPoint(cfg.Dir, o.NonEmpty, keep...)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(),
+		volume:        cfg.Volume, log: cfg.Log, dir: dir,
+		files: files{open: map[uint64]*volume.File{}}, served: make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if o.SyncPeers {
+		s.peers = cfg.SyncPeers
+	}
+	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	return s, nil
+}
+
+// closeOnExec keeps the device out of programs that the daemon starts: one that
+// outlived it would keep the mount from failing, and callers hanging.
+func closeOnExec() {
+	links, _ := filepath.Glob("/proc/self/fd/*")
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil && target == "/dev/fuse" {
+			if fd, err := strconv.Atoi(filepath.Base(link)); err == nil {
+				syscall.CloseOnExec(fd)
+			}
+		}
+	}
+}
+
+// String implements fuse.RawFileSystem.
+func (s *Server) String() string { return "hammock" }
+
+// checkDevice says in a sentence why FUSE cannot be used here.
+func checkDevice(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENXIO):
+		return fmt.Errorf("%s is missing: this system has no FUSE (load it with \"modprobe fuse\"; a container needs \"--device %s --cap-add SYS_ADMIN\")", path, path)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s may not be opened by this user; it should be readable and writable for all (chmod 666 %s)", path, path)
+	case err != nil:
+		return fmt.Errorf("%s cannot be opened: %w", path, err)
+	}
+	return f.Close()
+}
+
+// attach mounts: root by itself, everybody else, and root where it may not,
+// with the help of fusermount3.
+func (s *Server) attach(o *Options, root bool) (*fuse.Server, error) {
+	opts := s.mountOptions(o)
+	var direct error
+	if root {
+		opts.DirectMountStrict, opts.DirectMountFlags = true, o.flags()
+		var server *fuse.Server
+		if server, direct = fuse.NewServer(s, s.dir, opts); direct == nil {
+			return server, nil
+		}
+		opts.DirectMountStrict = false
+	}
+	if _, err := helper(); err != nil {
+		if direct != nil {
+			return nil, fmt.Errorf("mount %s: %w", s.dir, direct)
+		}
+		return nil, err
+	}
+	opts.Options = append(opts.Options, o.words()...)
+	server, err := fuse.NewServer(s, s.dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("mount %s: %s", s.dir, strings.TrimSpace(errors.Join(direct, err).Error()))
+	}
+	return server, nil
+}
+
+// helper finds the program that mounts for users who are not root.
+func helper() (string, error) {
+	for _, name := range []string{"fusermount3", "fusermount", "/bin/fusermount3", "/bin/fusermount"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.New("fusermount3 is not installed; without it only root can mount (it comes with the package fuse3)")
+}
+
+func (s *Server) mountOptions(o *Options) *fuse.MountOptions {
+	extra := uint64(fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK | fuse.CAP_READDIRPLUS_AUTO |
+		fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_ASYNC_DIO | fuse.CAP_NO_OPENDIR_SUPPORT)
+	if o.Writeback {
+		extra |= fuse.CAP_WRITEBACK_CACHE
+	}
+	return &fuse.MountOptions{
+		AllowOther: o.AllowOther, Options: []string{"default_permissions"},
+		Name: "hammock", FsName: "hammock",
+		MaxWrite: maxWrite, MaxBackground: maxBackground, MaxInflightRequestBytes: maxInflight,
+		DisableSplice: true, ExplicitDataCacheControl: true, EnableSymlinkCaching: true,
+		ExtraCapabilities: extra,
+		Logger:            slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		PanicHandler:      s.panicked,
+	}
+}
+
+// panicked answers a request whose handling failed on a mistake of ours.
+func (s *Server) panicked(v any) fuse.Status {
+	s.log.Error("a request hit a bug", "panic", v, "stack", string(debug.Stack()))
+	return fuse.EIO
+}
+
+// serve answers requests until the mount is gone, then closes what is still
+// open: the kernel does not tell when it is unmounted right after a close.
+func (s *Server) serve() {
+	defer close(s.served)
+	s.fuse.Serve()
+	for _, f := range s.files.drain() {
+		s.status(f.Release(s.ctx), "release", f.Ino())
+	}
+	s.stop()
+}
+
+// Dir is the mount point as the kernel names it.
+func (s *Server) Dir() string { return s.dir }
+
+// Wait returns when the mount is gone and everything that was asked through it
+// has been done.
+func (s *Server) Wait() { <-s.served }
+
+// Done is closed when Wait returns.
+func (s *Server) Done() <-chan struct{} { return s.served }
+
+// Unmount takes the mount away and returns when it is gone. While programs use
+// it, it tries again until ctx ends; the error then names some of them.
+func (s *Server) Unmount(ctx context.Context) error {
+	for {
+		err := s.fuse.Unmount()
+		if err == nil {
+			s.Wait()
+			return nil
+		}
+		again := time.NewTimer(200 * time.Millisecond)
+		select {
+		case <-s.served: // by somebody else
+			again.Stop()
+			return nil
+		case <-ctx.Done():
+			again.Stop()
+			if users := usersOf(s.dir); len(users) > 0 {
+				return fmt.Errorf("%s is still in use by %s", s.dir, strings.Join(users, ", "))
+			}
+			return fmt.Errorf("unmount %s: %w", s.dir, err)
+		case <-again.C:
+		}
+	}
+}
+
+// Detach takes the mount out of sight at once. Programs that use it go on, and
+// Wait returns when the last has ended.
+func (s *Server) Detach() error { return detach(s.dir) }
+
+func detach(dir string) error {
+	err := syscall.Unmount(dir, syscall.MNT_DETACH)
+	if err == nil {
+		return nil
+	}
+	bin, herr := helper()
+	if herr != nil {
+		return fmt.Errorf("detach %s: %w", dir, err)
+	}
+	if out, err := exec.Command(bin, "-u", "-z", dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("detach %s: %s", dir, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// usersOf names up to eight processes that have their folder or an open file
+// below dir, as far as we may look at them. It reads links of /proc only, and
+// does not touch the mount.
+func usersOf(dir string) (users []string) {
+	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
+	open, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	seen := map[string]bool{}
+	for _, link := range append(links, open...) {
+		target, err := os.Readlink(link)
+		if err != nil || target != dir && !strings.HasPrefix(target, dir+"/") {
+			continue
+		}
+		pid := strings.Split(link, "/")[2]
+		if seen[pid] || len(users) == 8 {
+			continue
+		}
+		seen[pid] = true
+		name, _ := os.ReadFile("/proc/" + pid + "/comm")
+		users = append(users, fmt.Sprintf("%s (process %s)", strings.TrimSpace(string(name)), pid))
+	}
+	return users
+}
+
+// raiseReadahead lets the kernel read further ahead, where it may be asked to.
+func (s *Server) raiseReadahead() {
+	list, err := mounts()
+	if err != nil {
+		return
+	}
+	m, ok := mountedAt(list, s.dir)
+	if !ok || m.fstype != fsType {
+		return
+	}
+	path := "/sys/class/bdi/" + m.device + "/read_ahead_kb"
+	if err := os.WriteFile(path, fmt.Appendf(nil, "%d", readaheadKiB), 0o644); err != nil {
+		s.log.Debug("readahead stays as it is", "err", err)
+	}
+}
