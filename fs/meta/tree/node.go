@@ -152,14 +152,15 @@ func (n *node) entries() (sum uint64) {
 	return sum
 }
 
-// encoder builds the bytes of one node of known size.
+// encoder builds the bytes of one node.
 type encoder struct {
 	b []byte
 	i int
 }
 
+// newEncoder begins a node of n entries that will have about size bytes.
 func newEncoder(level, n, size int) *encoder {
-	e := &encoder{b: make([]byte, headSize+2*n, size)}
+	e := &encoder{b: make([]byte, headSize+2*n, max(headSize+2*n, size))}
 	e.b[0], e.b[1] = nodeVersion, byte(level)
 	binary.LittleEndian.PutUint16(e.b[2:], uint16(n))
 	return e
