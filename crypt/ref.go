@@ -16,7 +16,7 @@ const (
 	// SaltSize is the length of the salt of a compressed block.
 	SaltSize = 12
 	// MaxRef is the longest encoding of a Ref: all 64 blocks compressed.
-	MaxRef = 1 + KeySize + 8 + 4 + 3 + MaxChunk/BlockSize*(3+SaltSize)
+	MaxRef = 1 + KeySize + 8 + 4 + 4 + MaxChunk/BlockSize*(3+SaltSize)
 )
 
 // Suite says which cipher seals blocks. The two are the only ones.

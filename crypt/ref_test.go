@@ -67,6 +67,17 @@ func TestASmallRefIsSmall(t *testing.T) {
 	}
 }
 
+func TestTheLongestRef(t *testing.T) {
+	r := Ref{Suite: SuiteAES, Len: MaxChunk, Blocks: make([]Block, MaxChunk/BlockSize)}
+	for i := range r.Blocks {
+		r.Blocks[i] = Block{Codec: CodecS2, Len: BlockSize + Overhead - 1}
+	}
+	b := AppendRef(nil, &r)
+	if _, _, err := ParseRef(b); err != nil || len(b) != MaxRef {
+		t.Errorf("%d bytes, not %d, %v", len(b), MaxRef, err)
+	}
+}
+
 func FuzzParseRef(f *testing.F) {
 	plain := Ref{Suite: SuiteAES, Len: 70_000, Blocks: []Block{{Len: BlockSize + Overhead}, {Len: 70_000 - BlockSize + Overhead}}}
 	f.Add(AppendRef(nil, &plain))

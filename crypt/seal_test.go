@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -263,6 +264,47 @@ var refChanges = map[string]func(*Ref){
 			r.Key[0]++ // a plain block has no salt to be wrong
 		}
 	},
+}
+
+func TestOneSealerServesManyGoroutines(t *testing.T) {
+	s := NewSealer(keyOf("content"), SuiteAES)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			plain := mixed(3*BlockSize + i)
+			for _, e := range efforts {
+				sealed, ref, err := s.Seal(nil, plain, s.Key(plain), e)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, err := Open(nil, &ref, sealed); err != nil || !bytes.Equal(got, plain) {
+					t.Errorf("goroutine %d, effort %d: %v", i, e, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A chunk may cost the allocations of its ciphers and its ref, and nothing for each block.
+func TestBlocksAllocateNothing(t *testing.T) {
+	s := NewSealer(keyOf("content"), SuiteAES)
+	for name, make := range map[string]func(int) []byte{"text": text, "noise": func(n int) []byte { return bytesOf("noise", n) }} {
+		for _, e := range efforts {
+			allocs := func(n int) float64 {
+				plain, dst, opened := make(n), bytes.Repeat([]byte{0}, SealBound(n)), bytes.Repeat([]byte{0}, n)
+				k := s.Key(plain)
+				return testing.AllocsPerRun(20, func() {
+					sealed, ref, _ := s.Seal(dst[:0], plain, k, e)
+					_, _ = Open(opened[:0], &ref, sealed)
+				})
+			}
+			if few, many := allocs(BlockSize), allocs(16*BlockSize); many > few+1 {
+				t.Errorf("%s, effort %d: %v allocations for one block, %v for 16", name, e, few, many)
+			}
+		}
+	}
 }
 
 func TestSealRefusesWhatItCannotSeal(t *testing.T) {
