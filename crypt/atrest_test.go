@@ -140,14 +140,3 @@ func TestPaddingIsReproduced(t *testing.T) {
 		t.Error("padding does not depend on the key")
 	}
 }
-
-func BenchmarkXORAt(b *testing.B) {
-	k := keyOf("at rest")
-	_, s := NewFileStream(&k)
-	p := make([]byte, 4096)
-	b.SetBytes(4096)
-	b.ReportAllocs()
-	for b.Loop() {
-		s.XORAt(p, p, 1<<40+5)
-	}
-}

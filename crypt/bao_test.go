@@ -105,14 +105,3 @@ func FuzzVerifySlice(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkVerifyGroup(b *testing.B) {
-	data := bytesOf("data", 1<<20)
-	root, tree := Outboard(data)
-	s, _ := ExtractSlice(bytes.NewReader(data), tree, 1<<20, 0, GroupSize)
-	dst := make([]byte, 0, GroupSize)
-	b.ReportAllocs()
-	for b.Loop() {
-		_, _ = AppendVerified(dst, s, root, 1<<20, 0, GroupSize)
-	}
-}

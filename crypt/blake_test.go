@@ -80,35 +80,3 @@ func TestMACKeepsItsPartsApart(t *testing.T) {
 		}
 	}
 }
-
-func TestNothingIsAllocatedForShortHashes(t *testing.T) {
-	key, name, value := keyOf("key"), "a name of some length.txt", bytesOf("value", 200)
-	tagger, tagged := NewTagger(&key), make([]byte, 0, 1000)
-	for what, f := range map[string]func(){
-		"NameHash": func() { NameHash(&key, name) },
-		"MAC":      func() { key.MAC(value, value) },
-		"Derive":   func() { key.Derive("test") },
-		"TagValue": func() { tagger.TagValue(tagged, value, value) },
-	} {
-		if n := testing.AllocsPerRun(100, f); n > 0 {
-			t.Errorf("%s allocates %v times", what, n)
-		}
-	}
-}
-
-func BenchmarkNameHash(b *testing.B) {
-	k := keyOf("key")
-	b.ReportAllocs()
-	for b.Loop() {
-		NameHash(&k, "a_usual_name_test.go")
-	}
-}
-
-func BenchmarkTagValue(b *testing.B) {
-	k := keyOf("key")
-	t, key, value, dst := NewTagger(&k), make([]byte, 20), make([]byte, 150), make([]byte, 0, 200)
-	b.ReportAllocs()
-	for b.Loop() {
-		t.TagValue(dst, key, value)
-	}
-}

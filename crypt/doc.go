@@ -4,12 +4,12 @@
 //
 // # Model
 //
-// Twenty-four words are the owner: from them come the root key, which signs, and the root wrap key, to which the
-// volume's secrets are wrapped. A Device has a key of its own that the root certifies. VolumeSecrets are random and shared by the devices
-// of a volume; from their epochs come the content key, which chunks are sealed under (Sealer), and the head key. A Ref
-// names one sealed chunk and carries its key, so old data needs no old secret. What lies on the local disk outside of
-// chunks is under the at-rest key (FileStream, Tagger, NewSegmentCipher). The Keyring file keeps a device's share of all
-// this under a passphrase.
+// Twenty-four words are the owner: from them come the root key, which signs, and the root wrap key, to which the volume's
+// secrets are wrapped. A Device has a key of its own that the root certifies. VolumeSecrets are random and shared by the
+// devices of a volume; from their epochs come the content key, which chunks are sealed under (Sealer), and the head key.
+// A Ref names one sealed chunk and carries its key, so old data needs no old secret. What lies on the local disk outside
+// of chunks is under the at-rest key (FileStream, Tagger, NewSegmentCipher). The Keyring file keeps a device's share of
+// all this under a passphrase.
 //
 // # Traps
 //

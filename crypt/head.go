@@ -10,7 +10,7 @@ import (
 // MaxHead is the longest encoding of a head, in bytes.
 const MaxHead = 64 << 10
 
-// HeadOverhead is more than an encoded head is longer than its body, in bytes.
+// HeadOverhead bounds by how many bytes an encoded head is longer than its body.
 const HeadOverhead = 512
 
 // Head is the signed pointer to the newest checkpoint of a volume. What it points to is sealed; the rest lets a keeper

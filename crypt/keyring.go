@@ -187,6 +187,7 @@ func keyringCostOf(b []byte) KeyringCost {
 // keyringSeal seals with the key that the header and the passphrase give.
 type keyringSeal struct{ key Key }
 
+// keyringCipher spends the time that the header asks for.
 func keyringCipher(head, passphrase []byte) keyringSeal {
 	salt := head[keyringSaltAt:keyringNonceAt]
 	if head[keyringKindAt] == keyringOpen {
@@ -222,7 +223,8 @@ func readKeyring(path string) ([]byte, error) {
 func writeAtomic(path string, b []byte) error {
 	next := path + ".new"
 	if err := writeSynced(next, b); err != nil {
-		return errors.Join(err, os.Remove(next))
+		_ = os.Remove(next) // it is of no use; the next save would remove it too
+		return err
 	}
 	if err := os.Rename(next, path); err != nil {
 		return err

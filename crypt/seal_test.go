@@ -2,13 +2,10 @@ package crypt
 
 import (
 	"bytes"
-	"crypto/cipher"
 	"errors"
 	"fmt"
 	"sync"
 	"testing"
-
-	"pgregory.net/rapid"
 )
 
 var (
@@ -43,6 +40,9 @@ func TestChunksOpen(t *testing.T) {
 		s := NewSealer(keyOf("content"), suite)
 		for _, n := range []int{0, 1, 15, 16, 17, 4095, BlockSize - 1, BlockSize, BlockSize + 1, 3*BlockSize - 1, 1 << 20, MaxChunk} {
 			for name, plain := range map[string][]byte{"text": text(n), "noise": bytesOf("noise", n), "mixed": mixed(n), "zeros": make([]byte, n)} {
+				if n == MaxChunk && name != "mixed" {
+					continue // one is enough
+				}
 				for _, e := range efforts {
 					checkChunk(t, fmt.Sprint(suite, n, name, e), s, plain, e)
 				}
@@ -106,112 +106,6 @@ func TestEqualChunksSealEqually(t *testing.T) {
 		}
 		if bytes.Equal(a, c) || refA.DedupID() == refC.DedupID() {
 			t.Error("two domains seal a chunk in one way")
-		}
-	}
-}
-
-// sealedOnce is everything that was ever sealed: by key and nonce, what.
-type sealedOnce map[string]string
-
-// spy makes ciphers that note what they seal. What is sealed twice under a key and nonce must be the same, additional data
-// included.
-func (o sealedOnce) spy(t testing.TB) cipherMaker {
-	return func(s Suite, key []byte) cipher.AEAD { return &spy{newAEAD(s, key), string(key), o, t} }
-}
-
-type spy struct {
-	cipher.AEAD
-	key  string
-	once sealedOnce
-	t    testing.TB
-}
-
-func (s *spy) Seal(dst, nonce, plain, aad []byte) []byte {
-	at, what := s.key+string(nonce), string(plain)+string(aad)
-	if before, ok := s.once[at]; ok && before != what {
-		s.t.Errorf("one key and nonce sealed two payloads, of %d and %d bytes", len(before), len(what))
-	}
-	s.once[at] = what
-	return s.AEAD.Seal(dst, nonce, plain, aad)
-}
-
-// version is a compressor whose output depends on its version, and on nothing else.
-func version(v int) packer {
-	return func(_, plain []byte, c Codec) []byte {
-		out := bytes.Clone(plain[:len(plain)/2])
-		if len(out) > 0 {
-			out[len(out)-1] += byte(v)
-		}
-		if v == 3 { // one that only makes another block shorter
-			out = out[:len(out)*2/3]
-		}
-		return out
-	}
-}
-
-// The rule: no key and nonce ever seal two different payloads. Not when two chunks are nearly alike, not for equal blocks
-// of one chunk, not when a compressor gives other bytes in its next version, not when the codec is another, and not
-// between compressed and plain blocks.
-func TestNoKeyAndNonceSealTwoPayloads(t *testing.T) {
-	once := sealedOnce{}
-	packers := []packer{pack, version(1), version(2), version(3)}
-	chunks := [][]byte{make([]byte, 3*BlockSize), text(3 * BlockSize), text(3*BlockSize + 1), mixed(5 * BlockSize), text(100), text(101)}
-	for _, suite := range suites {
-		for _, p := range packers {
-			s := NewSealer(keyOf("content"), suite)
-			s.pack, s.cipher = p, once.spy(t)
-			for _, plain := range chunks {
-				for _, e := range efforts {
-					sealOf(t, s, plain, e)
-				}
-			}
-		}
-	}
-	// Counted once by hand: without a collision, each key and nonce above has its own entry.
-	if len(once) < 100 {
-		t.Errorf("only %d keys and nonces were seen", len(once))
-	}
-}
-
-func TestNoKeyAndNonceSealTwoPayloadsAtRandom(t *testing.T) {
-	once := sealedOnce{}
-	s := NewSealer(keyOf("content"), SuiteAES)
-	s.cipher = once.spy(t)
-	rapid.Check(t, func(r *rapid.T) {
-		plain := mixed(rapid.IntRange(0, 3*BlockSize).Draw(r, "len"))
-		if len(plain) > 0 {
-			plain[rapid.IntRange(0, len(plain)-1).Draw(r, "at")]++
-		}
-		s.pack = rapid.SampledFrom([]packer{pack, version(1), version(2)}).Draw(r, "packer")
-		_, _, _ = s.Seal(nil, plain, s.Key(plain), rapid.SampledFrom(efforts).Draw(r, "effort"))
-	})
-}
-
-// A compressed payload that is, byte for byte, the plain text of another block of the same chunk is the nearest that the
-// two kinds come to each other.
-func TestPlainAndCompressedNoncesNeverMeet(t *testing.T) {
-	for _, suite := range suites {
-		keys := map[string]string{}
-		nonces := map[string]bool{}
-		s := NewSealer(keyOf("content"), suite)
-		s.cipher = func(su Suite, key []byte) cipher.AEAD {
-			keys[string(key)] = su.String()
-			return newAEAD(su, key)
-		}
-		plain := mixed(2 * BlockSize)
-		_, ref := sealOf(t, s, plain, EffortAuto)
-		if len(keys) != 2 {
-			t.Errorf("%v: plain and compressed blocks share a key", suite)
-		}
-		c := chunkKeys{ref: &ref, make: newAEAD}
-		c.usePlain()
-		c.usePacked()
-		for i := range ref.Blocks {
-			_, nonce := c.cipherOf(i)
-			nonces[string(nonce)] = true
-		}
-		if len(nonces) != 2 {
-			t.Errorf("%v: two blocks share a nonce", suite)
 		}
 	}
 }
@@ -287,26 +181,6 @@ func TestOneSealerServesManyGoroutines(t *testing.T) {
 	wg.Wait()
 }
 
-// A chunk may cost the allocations of its ciphers and its ref, and nothing for each block.
-func TestBlocksAllocateNothing(t *testing.T) {
-	s := NewSealer(keyOf("content"), SuiteAES)
-	for name, make := range map[string]func(int) []byte{"text": text, "noise": func(n int) []byte { return bytesOf("noise", n) }} {
-		for _, e := range efforts {
-			allocs := func(n int) float64 {
-				plain, dst, opened := make(n), bytes.Repeat([]byte{0}, SealBound(n)), bytes.Repeat([]byte{0}, n)
-				k := s.Key(plain)
-				return testing.AllocsPerRun(20, func() {
-					sealed, ref, _ := s.Seal(dst[:0], plain, k, e)
-					_, _ = Open(opened[:0], &ref, sealed)
-				})
-			}
-			if few, many := allocs(BlockSize), allocs(16*BlockSize); many > few+1 {
-				t.Errorf("%s, effort %d: %v allocations for one block, %v for 16", name, e, few, many)
-			}
-		}
-	}
-}
-
 func TestSealRefusesWhatItCannotSeal(t *testing.T) {
 	s := NewSealer(keyOf("content"), SuiteAES)
 	if _, _, err := s.Seal(nil, make([]byte, MaxChunk+1), Key{}, EffortNone); err == nil {
@@ -344,61 +218,4 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal("written beyond the plain text")
 		}
 	})
-}
-
-func benchmarkSeal(b *testing.B, plain []byte, e Effort) {
-	s := NewSealer(keyOf("content"), SuiteAES)
-	k := s.Key(plain)
-	dst := make([]byte, 0, SealBound(len(plain)))
-	b.SetBytes(int64(len(plain)))
-	b.ReportAllocs()
-	for b.Loop() {
-		_, _, _ = s.Seal(dst, plain, k, e)
-	}
-}
-
-func BenchmarkSeal256KiB(b *testing.B)    { benchmarkSeal(b, bytesOf("noise", 256<<10), EffortAuto) }
-func BenchmarkSeal1MiB(b *testing.B)      { benchmarkSeal(b, bytesOf("noise", 1<<20), EffortAuto) }
-func BenchmarkSeal1MiBPlain(b *testing.B) { benchmarkSeal(b, bytesOf("noise", 1<<20), EffortNone) }
-func BenchmarkSealTextZstd(b *testing.B)  { benchmarkSeal(b, text(1<<20), EffortAuto) }
-func BenchmarkSealTextS2(b *testing.B)    { benchmarkSeal(b, text(1<<20), EffortFast) }
-
-func benchmarkOpen(b *testing.B, plain []byte, e Effort) {
-	s := NewSealer(keyOf("content"), SuiteAES)
-	sealed, ref := sealOf(b, s, plain, e)
-	dst := make([]byte, 0, len(plain))
-	b.SetBytes(int64(len(plain)))
-	b.ReportAllocs()
-	for b.Loop() {
-		_, _ = Open(dst, &ref, sealed)
-	}
-}
-
-func BenchmarkOpen256KiB(b *testing.B)   { benchmarkOpen(b, bytesOf("noise", 256<<10), EffortAuto) }
-func BenchmarkOpen1MiB(b *testing.B)     { benchmarkOpen(b, bytesOf("noise", 1<<20), EffortAuto) }
-func BenchmarkOpenTextZstd(b *testing.B) { benchmarkOpen(b, text(1<<20), EffortAuto) }
-func BenchmarkOpenTextS2(b *testing.B)   { benchmarkOpen(b, text(1<<20), EffortFast) }
-
-func BenchmarkOpenBlock(b *testing.B) {
-	s := NewSealer(keyOf("content"), SuiteAES)
-	sealed, ref := sealOf(b, s, bytesOf("noise", 256<<10), EffortNone)
-	dst := make([]byte, 0, BlockSize)
-	b.SetBytes(BlockSize)
-	b.ReportAllocs()
-	for b.Loop() {
-		_, _ = OpenBlock(dst, &ref, 0, sealed[:ref.Blocks[0].Len])
-	}
-}
-
-func BenchmarkKey(b *testing.B) {
-	for _, n := range []int{4 << 10, 64 << 10, 256 << 10, 1 << 20} {
-		b.Run(fmt.Sprintf("%dKiB", n>>10), func(b *testing.B) {
-			s, plain := NewSealer(keyOf("content"), SuiteAES), bytesOf("noise", n)
-			b.SetBytes(int64(n))
-			b.ReportAllocs()
-			for b.Loop() {
-				s.Key(plain)
-			}
-		})
-	}
 }
