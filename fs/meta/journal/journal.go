@@ -77,6 +77,7 @@ type Journal struct {
 
 	flightMu sync.Mutex
 	flight   *flight
+	crowded  bool // somebody waited for the flight before
 }
 
 // fault is why the journal takes nothing any more.
@@ -125,6 +126,9 @@ func (j *Journal) open(after LSN, replay func(LSN, []byte) error) error {
 	}
 	j.synced.Store(uint64(j.last))
 	if err := j.releaseLocked(after); err != nil {
+		return err
+	}
+	if err := j.dropEmpty(); err != nil {
 		return err
 	}
 	return j.begin(0)

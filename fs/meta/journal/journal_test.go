@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -318,6 +319,58 @@ func TestAfterBeyondTheEnd(t *testing.T) {
 	}
 	must(t, j.Close())
 }
+
+// TestRestartsLeaveNothing opens and kills the journal again and again without a release.
+func TestRestartsLeaveNothing(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	j, _ := reopen(t, config(mem), 0)
+	_, err := j.Append([]byte("x"))
+	must(t, err)
+	for range 20 {
+		mem = kill(mem, j)
+		var got []string
+		if j, got = reopen(t, config(mem), 0); len(got) != 1 {
+			t.Fatalf("%d records", len(got))
+		}
+	}
+	must(t, j.Close())
+	names, err := mem.List("journal")
+	must(t, err)
+	if len(names) > 4 {
+		t.Errorf("%d files", len(names))
+	}
+}
+
+// TestVectors builds the segment of FORMAT.md.
+func TestVectors(t *testing.T) {
+	var key crypt.Key
+	var salt [32]byte
+	for i := range 32 {
+		key[i], salt[i] = byte(i), byte(0x40+i)
+	}
+	s := segment{aead: crypt.NewSegmentCipher(&key, salt)}
+	header := encodeHeader(s.aead, 3, 17, salt)
+	frame := s.seal(nil, new([12]byte), []byte("hammock"))
+	s.records++
+	frame = s.seal(frame, new([12]byte), nil)
+	if got := hex.EncodeToString(header); got != headerVector {
+		t.Errorf("header %s", got)
+	}
+	if got := hex.EncodeToString(frame); got != framesVector {
+		t.Errorf("frames %s", got)
+	}
+	if used, err := s.readHeader(&key, header); !used || err != nil || s.number != 3 || s.first != 17 {
+		t.Errorf("read back: %v, %v", used, err)
+	}
+}
+
+const (
+	headerVector = "686d6b6a726e6c0103000000000000001100000000000000" + // magic, number, first LSN
+		"404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f" + // salt
+		"4656c3d3c3aa18816e3cc5222fdb59bd" // tag
+	framesVector = "17000000d60b186c343b22876bac0fda0db1fa69ba0fbb50c4cd2d" + // "hammock"
+		"10000000e661dae38152f3f7cd5651cec7ff1b7f" // empty
+)
 
 func FuzzFrames(f *testing.F) {
 	aead := crypt.NewSegmentCipher(&testKey, [32]byte{})

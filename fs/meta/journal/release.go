@@ -33,6 +33,23 @@ func (j *Journal) releaseLocked(upto LSN) error {
 	return nil
 }
 
+// dropEmpty frees the segments that no record came into, so that restarts one after another leave nothing behind.
+func (j *Journal) dropEmpty() error {
+	full := j.old[:0:0]
+	for i, s := range j.old {
+		if s.records > 0 {
+			full = append(full, s)
+			continue
+		}
+		if err := j.recycle(s); err != nil {
+			j.old = append(full, j.old[i+1:]...)
+			return err
+		}
+	}
+	j.old = full
+	return nil
+}
+
 // recycle keeps s for later, or deletes it. Its old frames stay in it; with the next salt they mean nothing.
 func (j *Journal) recycle(s *segment) error {
 	if s.size == j.cfg.SegmentSize && len(j.free) < keepFree {

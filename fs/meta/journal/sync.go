@@ -3,10 +3,15 @@ package journal
 import (
 	"context"
 	"fmt"
+	"runtime"
 )
 
 // flight is one fdatasync that others may wait for.
-type flight struct{ done chan struct{} }
+type flight struct {
+	done    chan struct{}
+	waiters int
+	crowded bool // there were others in the flight before
+}
 
 // Sync returns when every record up to and including upto survives a power cut. Callers that come while another's
 // fdatasync runs share the next one; a caller alone does its own, without handing it to anybody. Its end of waiting by
@@ -38,20 +43,26 @@ func (j *Journal) board() (f *flight, mine bool) {
 	j.flightMu.Lock()
 	defer j.flightMu.Unlock()
 	if j.flight != nil {
+		j.flight.waiters++
 		return j.flight, false
 	}
-	j.flight = &flight{done: make(chan struct{})}
+	j.flight = &flight{done: make(chan struct{}), crowded: j.crowded}
 	return j.flight, true
 }
 
 // fly syncs all that was appended until now; the outcome is in synced and fault.
 func (j *Journal) fly(f *flight) {
+	if f.crowded {
+		// Those who were just woken with this caller are about to append: let them, so that this flight takes them all
+		// along and not the half of them.
+		runtime.Gosched()
+	}
 	j.mu.Lock()
 	s, upto := j.cur, j.last
 	j.mu.Unlock()
 	_ = j.syncSegment(s, upto)
 	j.flightMu.Lock()
-	j.flight = nil
+	j.flight, j.crowded = nil, f.waiters > 0
 	j.flightMu.Unlock()
 	close(f.done)
 }

@@ -204,7 +204,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 func BenchmarkAppend(b *testing.B) {
 	for _, size := range []int{200, 64 << 10} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			j, rec := bench(b), make([]byte, size)
+			j, rec := bench(b, vfs.Default), make([]byte, size)
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for range b.N {
@@ -223,7 +223,8 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkSync(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprint(callers), func(b *testing.B) {
-			j := bench(b)
+			fs := &hookFS{FS: vfs.Default}
+			j := bench(b, fs)
 			var wg sync.WaitGroup
 			for c := range callers {
 				wg.Go(func() {
@@ -233,6 +234,9 @@ func BenchmarkSync(b *testing.B) {
 						if err == nil {
 							err = j.Sync(context.Background(), lsn)
 						}
+						if err == nil {
+							err = j.Release(lsn)
+						}
 						if err != nil {
 							b.Error(err)
 						}
@@ -240,12 +244,13 @@ func BenchmarkSync(b *testing.B) {
 				})
 			}
 			wg.Wait()
+			b.ReportMetric(float64(b.N)/float64(fs.synced), "records/sync")
 		})
 	}
 }
 
-func bench(b *testing.B) *Journal {
-	j, err := Open(Config{FS: vfs.Default, Dir: b.TempDir(), Key: testKey}, 0, nil)
+func bench(b *testing.B, fs vfs.FS) *Journal {
+	j, err := Open(Config{FS: fs, Dir: b.TempDir(), Key: testKey}, 0, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
