@@ -25,11 +25,11 @@ type gather struct {
 	reasons map[uint32]error
 	results chan readResult
 	infos   map[uint32]*StoreInfo
-	order   []uint32 // of stores, fastest first
-	bufs    [][]byte // to give back
-	lost    int      // hinted shards that a store said to be missing or that were wrong
-	wide    bool     // hints did not suffice: all stores are asked
-	broken  map[place]error
+	order   []uint32       // of stores, fastest first
+	bufs    [][]byte       // to give back
+	lost    int            // hinted shards that a store said to be missing or that were wrong
+	wide    bool           // hints did not suffice: all stores are asked
+	broken  map[place]span // where a hinted store has lost a shard, or has it wrong
 	found   map[int]uint32
 	extra   *grant // for what is computed
 }
@@ -39,6 +39,9 @@ type place struct {
 	shard int
 	store uint32
 }
+
+// span is a range of a shard's bytes.
+type span struct{ lo, hi int64 }
 
 type piece struct {
 	shard  int
@@ -64,7 +67,7 @@ type readResult struct {
 func (p *Placer) newGather(rec *Record, wants []want) *gather {
 	g := &gather{
 		p: p, rec: rec, wants: wants,
-		asked: map[place]bool{}, gone: map[place]error{}, reasons: map[uint32]error{}, found: map[int]uint32{}, broken: map[place]error{},
+		asked: map[place]bool{}, gone: map[place]error{}, reasons: map[uint32]error{}, found: map[int]uint32{}, broken: map[place]span{},
 		results: make(chan readResult), infos: map[uint32]*StoreInfo{},
 	}
 	infos := p.cfg.Stores.Stores()
@@ -365,7 +368,7 @@ func (g *gather) refused(r *reading, err error, hinted bool) {
 	if missing || errors.Is(err, ErrWrongBytes) {
 		if hinted {
 			g.lost++
-			g.broken[r.place] = err
+			g.broken[r.place] = span{r.lo, r.hi}
 		}
 	} else {
 		g.p.speeds.note(r.store, time.Since(r.start), false)

@@ -63,8 +63,8 @@ type Placer struct {
 	changed chan struct{} // closed and replaced when the queue changes
 	closed  bool
 	lastErr error
-	broken  map[uint64]map[place]error // by stripe: what reads found lost or wrong, for the repair
-	whole   map[uint64]time.Time       // stripes that a repair found whole, and when
+	broken  map[uint64]map[place]span // by stripe: what reads found lost or wrong, for the repair to look at
+	whole   map[uint64]time.Time      // stripes that a repair found whole, and when
 
 	ctx  context.Context // ends with Close: what outlives a call hangs on it
 	stop context.CancelFunc
@@ -81,7 +81,7 @@ func New(cfg Config) *Placer {
 	p := &Placer{
 		cfg: cfg, front: newBudget(front), spare: newBudget(front), back: newBudget(max(cfg.Memory-2*front, 1)),
 		queue: newQueue(), changed: make(chan struct{}),
-		broken: map[uint64]map[place]error{}, whole: map[uint64]time.Time{},
+		broken: map[uint64]map[place]span{}, whole: map[uint64]time.Time{},
 	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
@@ -186,8 +186,11 @@ func (p *Placer) placeable() bool {
 func (p *Placer) work(ctx context.Context, it *item) {
 	var out outcome
 	var err error
+	p.mu.Lock()
+	look := it.look
+	p.mu.Unlock()
 	if it.repair {
-		out, err = p.repair(ctx, it.stripe, it.look)
+		out, err = p.repair(ctx, it.stripe, look)
 	} else {
 		out, err = p.place(ctx, it.stripe, it.reasons)
 		it.reasons = out.reasons

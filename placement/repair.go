@@ -15,14 +15,14 @@ import (
 const lookAgain = 5 * time.Minute
 
 // healRead queues a repair that a read found to be needed. broken are the shards that a store lost or has wrong.
-func (p *Placer) healRead(stripe uint64, spare int, broken map[place]error) {
+func (p *Placer) healRead(stripe uint64, spare int, broken map[place]span) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t, ok := p.whole[stripe]; ok && time.Since(t) < lookAgain {
 		return
 	}
 	if p.broken[stripe] == nil {
-		p.broken[stripe] = map[place]error{}
+		p.broken[stripe] = map[place]span{}
 	}
 	maps.Copy(p.broken[stripe], broken)
 	p.queue.addRepair(stripe, spare, time.Time{}, true)
@@ -80,16 +80,16 @@ const (
 // mend repairs the stripe of a record; the stripe is locked.
 func (p *Placer) mend(ctx context.Context, rec *Record) (outcome, error) {
 	p.mu.Lock()
-	known := p.broken[rec.Stripe]
+	suspect := p.broken[rec.Stripe]
 	delete(p.broken, rec.Stripe)
 	p.mu.Unlock()
-	states := p.look(ctx, rec, known)
+	states := p.look(ctx, rec, suspect)
 	if err := ctx.Err(); err != nil {
 		return outcome{}, err
 	}
 	before := rec.Append(nil)
 	demoted := settle(rec, states)
-	if p.follow(ctx, rec); ctx.Err() != nil {
+	if p.follow(ctx, rec, demoted); ctx.Err() != nil {
 		return outcome{}, ctx.Err()
 	}
 	if rec.held() == rec.Code.N() {
@@ -115,8 +115,8 @@ func (p *Placer) sound(ctx context.Context, rec *Record, before []byte) (outcome
 	return outcomeOf(rec, nil), nil
 }
 
-// look asks every hinted store for a group of its shard.
-func (p *Placer) look(ctx context.Context, rec *Record, known map[place]error) []state {
+// look asks every hinted store for a group of its shard, or for what a read found to be broken: it may be mended by now.
+func (p *Placer) look(ctx context.Context, rec *Record, suspect map[place]span) []state {
 	infos := map[uint32]StoreInfo{}
 	for _, s := range p.cfg.Stores.Stores() {
 		infos[s.Number] = s
@@ -130,15 +130,18 @@ func (p *Placer) look(ctx context.Context, rec *Record, known map[place]error) [
 			continue
 		}
 		states[i] = stateAway
-		if err := known[place{i, s.Store}]; err != nil {
-			states[i] = stateOf(err)
-		} else if info.Online {
-			asked++
-			go func() {
-				states[i] = stateOf(p.sample(ctx, rec, i, s.Store))
-				results <- i
-			}()
+		if !info.Online {
+			continue
 		}
+		at, ok := suspect[place{i, s.Store}]
+		if !ok {
+			at = p.anyGroup(rec, i)
+		}
+		asked++
+		go func() {
+			states[i] = stateOf(p.sample(ctx, rec, place{i, s.Store}, at))
+			results <- i
+		}()
 	}
 	for range asked {
 		<-results
@@ -149,21 +152,26 @@ func (p *Placer) look(ctx context.Context, rec *Record, known map[place]error) [
 // sampleLimit is how long a store may take for one group before it counts as away.
 const sampleLimit = 20 * time.Second
 
-// sample reads one group of a shard from a store; which one changes with time, so that rot is found in the end.
-func (p *Placer) sample(ctx context.Context, rec *Record, shard int, store uint32) error {
-	s, ok := p.cfg.Stores.Store(store)
+// anyGroup is one group of a shard; which one changes with time, so that rot is found in the end.
+func (p *Placer) anyGroup(rec *Record, shard int) span {
+	size := int64(rec.ShardSize)
+	groups := uint64(size+crypt.GroupSize-1) / crypt.GroupSize
+	lo := int64(mix(uint64(p.cfg.Now().UnixNano())+uint64(shard))%groups) * crypt.GroupSize
+	return span{lo, min(lo+crypt.GroupSize, size)}
+}
+
+// sample reads a range of a shard from a store.
+func (p *Placer) sample(ctx context.Context, rec *Record, from place, at span) error {
+	s, ok := p.cfg.Stores.Store(from.store)
 	if !ok {
 		return errOffline
 	}
 	ctx, cancel := context.WithTimeout(ctx, sampleLimit)
 	defer cancel()
-	size := int64(rec.ShardSize)
-	groups := uint64(size+crypt.GroupSize-1) / crypt.GroupSize
-	off := int64(mix(uint64(p.cfg.Now().UnixNano())+uint64(shard))%groups) * crypt.GroupSize
-	n := min(crypt.GroupSize, size-off)
+	n := at.hi - at.lo
 	buf := p.bufs.get(int(n))
 	defer p.bufs.put(buf)
-	got, err := s.ReadRange(ctx, rec.Shards[shard].ID, size, off, n, buf)
+	got, err := s.ReadRange(ctx, rec.Shards[from.shard].ID, int64(rec.ShardSize), at.lo, n, buf)
 	if err == nil && int64(len(got)) != n {
 		return ErrWrongBytes
 	}
@@ -210,22 +218,26 @@ func settle(rec *Record, states []state) map[uint32]error {
 }
 
 // follow asks the other stores for shards that are nowhere: a hint may be older than a repair by another device.
-func (p *Placer) follow(ctx context.Context, rec *Record) {
-	holds := map[uint32]bool{}
+// Those that just failed are not believed, for one good group says nothing of the rest.
+func (p *Placer) follow(ctx context.Context, rec *Record, failed map[uint32]error) {
+	skip := map[uint32]bool{}
 	for _, s := range rec.Shards {
-		holds[s.Store] = s.Held
+		skip[s.Store] = s.Held
+	}
+	for n := range failed {
+		skip[n] = true
 	}
 	for i := range rec.Shards {
 		if rec.Shards[i].Store != 0 {
 			continue
 		}
 		for _, info := range elsewhere(p.cfg.Stores.Stores()) {
-			if holds[info.Number] || !info.Online || ctx.Err() != nil {
+			if skip[info.Number] || !info.Online || ctx.Err() != nil {
 				continue
 			}
-			if p.sample(ctx, rec, i, info.Number) == nil {
+			if p.sample(ctx, rec, place{i, info.Number}, p.anyGroup(rec, i)) == nil {
 				rec.Shards[i].Store, rec.Shards[i].Held = info.Number, true
-				holds[info.Number] = true
+				skip[info.Number] = true
 				break
 			}
 		}
