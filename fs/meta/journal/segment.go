@@ -46,7 +46,7 @@ func (s *segment) last() LSN { return s.first + LSN(s.records) - 1 }
 // a record in the file covers the header too.
 func (s *segment) start(key *crypt.Key, number uint64, first LSN) error {
 	var salt [32]byte
-	rand.Read(salt[:])
+	_, _ = rand.Read(salt[:]) // never fails
 	s.number, s.first, s.records, s.off, s.spent = number, first, 0, frameStart, false
 	s.aead = crypt.NewSegmentCipher(key, salt)
 	if _, err := s.file.WriteAt(encodeHeader(s.aead, number, first, salt), 0); err != nil {

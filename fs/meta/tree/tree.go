@@ -45,7 +45,8 @@ type Nodes interface {
 	Put(ctx context.Context, leaf bool, node []byte) (Pointer, error)
 	// Get returns the bytes that Put was given. They are not changed afterwards by either side.
 	Get(ctx context.Context, p Pointer) ([]byte, error)
-	// Link returns what the parent that is put next stores for this child: 1 to MaxLink bytes.
+	// Link returns what the parent that is put next stores for this child: 1 to MaxLink bytes. It is asked more often
+	// than parents are put, to know how many children fit, and may give a longer or shorter one each time.
 	Link(child Pointer) []byte
 	// Resolve is the inverse, for a link read from the node at parent.
 	Resolve(parent Pointer, link []byte) (Pointer, error)
