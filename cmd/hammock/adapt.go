@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/net/swarm"
+	"github.com/hammockfs/hammock/net/wire"
+	"github.com/hammockfs/hammock/placement"
+	"github.com/hammockfs/hammock/placement/depot"
+)
+
+// depotServer lets peers put shards into a depot.
+type depotServer struct{ *depot.Depot }
+
+func (d depotServer) Reserve(ctx context.Context, owner crypt.OwnerKey, p wire.Put, size int64) (wire.Reservation, error) {
+	r, err := d.Depot.Reserve(ctx, depot.Put{Owner: owner, Shard: p.Shard, Stripe: p.Stripe, Generation: p.Generation, Size: size})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// wireErrors says which kinds of failure peers are told of.
+var wireErrors = []struct{ from, to error }{
+	{depot.ErrNotFound, wire.ErrNotFound},
+	{depot.ErrRotten, wire.ErrNotFound},
+	{depot.ErrFull, wire.ErrFull},
+	{depot.ErrQuota, wire.ErrQuota},
+	{depot.ErrTooLarge, wire.ErrTooLarge},
+	{depot.ErrShort, wire.ErrMalformed},
+	{depot.ErrWrongBytes, wire.ErrWrongHash},
+	{depot.ErrExpired, wire.ErrBusy},
+	{depot.ErrStale, wire.ErrStale},
+	{depot.ErrTooManyHeads, wire.ErrStale},
+	{depot.ErrCounter, wire.ErrStale},
+	{swarm.ErrTicketUsed, wire.ErrTicket},
+	{swarm.ErrTicketExpired, wire.ErrTicket},
+	{swarm.ErrTicketUnknown, wire.ErrTicket},
+	{swarm.ErrNotMember, wire.ErrDenied},
+}
+
+func wireError(err error) error {
+	for _, e := range wireErrors {
+		if errors.Is(err, e.from) {
+			return fmt.Errorf("%w: %v", e.to, err)
+		}
+	}
+	return err
+}
+
+// door lets strangers into the swarm who have a ticket, or whose owner is a
+// member already.
+type door struct{ swarm *swarm.Swarm }
+
+func (d door) Join(ctx context.Context, from wire.Remote, token, certificate []byte, name string) ([]byte, error) {
+	r := swarm.Redemption{Certificate: certificate, Name: name, Device: from.Device}
+	if copy(r.Token[:], token) != len(r.Token) || len(token) != len(r.Token) {
+		return nil, wire.ErrMalformed
+	}
+	a, err := d.swarm.Redeem(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return a.Marshal()
+}
+
+func (d door) Recover(ctx context.Context, from wire.Remote, certificate []byte) ([]byte, error) {
+	a, err := d.swarm.AdmitDevice(ctx, certificate, from.Device)
+	if err != nil {
+		return nil, err
+	}
+	return a.Marshal()
+}
+
+// peerStore is a peer as a place for shards.
+type peerStore struct {
+	peer *wire.Peer
+	note func(err error) // every outcome, for the peer's record
+}
+
+func (s peerStore) Put(ctx context.Context, p placement.Put, data []byte) error {
+	err := storeError(s.peer.Put(ctx, wire.Put{Shard: p.Shard, Stripe: p.Stripe, Generation: p.Generation}, data))
+	s.note(err)
+	return err
+}
+
+func (s peerStore) ReadRange(ctx context.Context, id crypt.ID, size, off, n int64, dst []byte) ([]byte, error) {
+	b, err := s.peer.ReadRange(ctx, id, size, off, n, dst)
+	err = storeError(err)
+	s.note(err)
+	return b, err
+}
+
+// storeErrors turns what a peer answers into what placement acts upon.
+var storeErrors = []struct{ from, to error }{
+	{wire.ErrNotFound, placement.ErrNoShard},
+	{wire.ErrWrongBytes, placement.ErrWrongBytes},
+	{wire.ErrWrongHash, placement.ErrWrongBytes},
+	{wire.ErrFull, placement.ErrFull},
+	{wire.ErrQuota, placement.ErrFull},
+}
+
+func storeError(err error) error {
+	for _, e := range storeErrors {
+		if errors.Is(err, e.from) {
+			return fmt.Errorf("%w: %w", e.to, err)
+		}
+	}
+	return err
+}

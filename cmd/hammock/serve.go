@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hammockfs/hammock/net/swarm"
+)
+
+func serveCommand(at func() state) *cobra.Command {
+	var pass passphraseFlags
+	var give string
+	var listen []string
+	var foreground bool
+	cmd := &cobra.Command{
+		Use:   "serve --give SIZE",
+		Short: "Run a node that only keeps shards for others",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			size, err := giveSize(at(), give)
+			if err != nil {
+				return err
+			}
+			if size <= 0 {
+				return errors.New("say with --give how much space this node gives to others, for example --give 100G")
+			}
+			run := func(ctx context.Context) error { return serve(ctx, at(), &pass, size, listen) }
+			return startOrRun(cmd.Context(), at(), foreground, &pass, run, "serving")
+		},
+	}
+	pass.add(cmd)
+	cmd.Flags().StringVar(&give, "give", "", "space for others' shards, like 100G (kept for later runs)")
+	cmd.Flags().StringArrayVar(&listen, "listen", nil, "address to listen at, like /ip4/0.0.0.0/tcp/4001 (may be repeated)")
+	cmd.Flags().BoolVar(&foreground, "foreground", false, "stay in the foreground and log to standard error")
+	return cmd
+}
+
+// giveSize reads --give; empty means what was given before.
+func giveSize(st state, give string) (int64, error) {
+	if err := st.need(); err != nil {
+		return 0, err
+	}
+	if give == "" {
+		set, err := st.settings()
+		return set.Give, err
+	}
+	n, err := parseSize(give)
+	if err != nil {
+		return 0, fmt.Errorf("--give: %w", err)
+	}
+	return n, nil
+}
+
+// startOrRun runs a node here, or starts it in the background and returns when
+// it is ready.
+func startOrRun(ctx context.Context, st state, foreground bool, pass *passphraseFlags, run func(context.Context) error, word string) error {
+	if foreground {
+		err := run(ctx)
+		if err != nil {
+			tellReady(err)
+		}
+		return err
+	}
+	if err := st.need(); err != nil {
+		return err
+	}
+	secret, err := pass.check(st)
+	if err != nil {
+		return err
+	}
+	if err := runBackground(ctx, st, foregroundArgs(), secret); err != nil {
+		return err
+	}
+	fmt.Printf("%s; process %s, log %s\n", word, readPID(st), st.path("log"))
+	return nil
+}
+
+// serve runs a node until it is told to stop.
+func serve(ctx context.Context, st state, pass *passphraseFlags, give int64, listen []string) error {
+	debug.SetMemoryLimit(memoryLimit)
+	k, err := pass.load(st)
+	if err != nil {
+		return err
+	}
+	n, err := startNode(ctx, st, k, nodeOptions{listen: listen, give: give, log: nodeLog()})
+	if err != nil {
+		return err
+	}
+	stop := make(chan struct{})
+	c, err := n.answer(nil, stop)
+	if err != nil {
+		return errors.Join(err, n.close())
+	}
+	tellReady(nil)
+	n.log.Info("serving", "addresses", n.swarm.Addrs(), "gives", showSize(n.set.Give))
+	select {
+	case <-ctx.Done():
+	case <-stop:
+	}
+	return errors.Join(c.close(), n.close())
+}
+
+// answer starts to answer commands. d is nil for a node without a volume.
+// Closing stop is how a command ends the node.
+func (n *node) answer(d *mounted, stop chan struct{}) (*control, error) {
+	if err := n.state.writePID(); err != nil {
+		return nil, fmt.Errorf("note the process ID: %w", err)
+	}
+	if err := n.saveGive(); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /invite", handle(n.answerInvite))
+	mux.Handle("POST /status", handle(func(r *http.Request, _ func(any)) (any, error) { return n.answerStatus(r, d) }))
+	if d == nil {
+		mux.Handle("POST /stop", handle(func(*http.Request, func(any)) (any, error) { close(stop); return nil, nil }))
+	} else {
+		d.register(mux)
+	}
+	return serveControl(n.state, mux)
+}
+
+// saveGive remembers how much is given, for later runs and for init's settings.
+func (n *node) saveGive() error {
+	set, err := n.state.settings()
+	if err != nil || set.Give == n.set.Give {
+		return err
+	}
+	set.Give = n.set.Give
+	return n.state.saveSettings(set)
+}
+
+func (n *node) answerInvite(r *http.Request, _ func(any)) (any, error) {
+	valid, err := time.ParseDuration(r.FormValue("valid"))
+	if err != nil {
+		return nil, err
+	}
+	allowance, err := parseSize(r.FormValue("allowance"))
+	if err != nil {
+		return nil, err
+	}
+	ticket, err := n.swarm.Invite(r.Context(), swarm.Invitation{Name: r.FormValue("name"), Allowance: allowance, Valid: valid})
+	if err != nil {
+		return nil, fmt.Errorf("make a ticket: %w", err)
+	}
+	return ticket, nil
+}
+
+func readPID(st state) string {
+	b, err := os.ReadFile(st.path("pid"))
+	if err != nil {
+		return "unknown"
+	}
+	return string(b[:max(0, len(b)-1)])
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// state is the folder of one node: its keys, journal, index, cache and depot.
+type state struct{ dir string }
+
+func (s state) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s state) keyring() string { return s.path("keyring") }
+
+// defaultState is the XDG data folder's hammock.
+func defaultState() string {
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "hammock")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "hammock-state"
+	}
+	return filepath.Join(home, ".local", "share", "hammock")
+}
+
+// create makes the folder, for its owner's eyes only whatever the umask.
+func (s state) create() error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("make the state folder: %w", err)
+	}
+	if err := os.Chmod(s.dir, 0o700); err != nil {
+		return fmt.Errorf("close the state folder to others: %w", err)
+	}
+	return nil
+}
+
+// exists says whether the state has an owner.
+func (s state) exists() (bool, error) {
+	_, err := os.Stat(s.keyring())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// need refuses a state that has no owner yet.
+func (s state) need() error {
+	ok, err := s.exists()
+	if err != nil {
+		return fmt.Errorf("look into the state folder: %w", err)
+	}
+	if !ok {
+		return fmt.Errorf("there is no volume in %s yet: `hammock init` makes one, `hammock join TICKET` enters a swarm, "+
+			"`hammock recover` brings one back from its 24 words", s.dir)
+	}
+	return nil
+}
+
+// lock makes this process the only one that has the state open.
+func (s state) lock() (io.Closer, error) {
+	l, err := vfs.Default.Lock(s.path("lock"))
+	if err != nil {
+		return nil, fmt.Errorf("another hammock process%s has %s open: end it first (`hammock unmount`), or give this one a --state of its own",
+			s.holder(), s.dir)
+	}
+	return l, nil
+}
+
+func (s state) holder() string {
+	b, err := os.ReadFile(s.path("pid"))
+	if err != nil {
+		return ""
+	}
+	return " (" + strings.TrimSpace(string(b)) + ")"
+}
+
+// writePID notes the process that has the state open.
+func (s state) writePID() error {
+	return os.WriteFile(s.path("pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
+}
+
+// settings are what init and join decide and later commands use. They hold no
+// secrets.
+type settings struct {
+	Policy      string `json:"policy"`
+	Convergence string `json:"convergence"` // private, group, public
+	Name        string `json:"name"`        // of this machine, as others see it
+	Give        int64  `json:"give"`        // bytes for others' shards
+	Cache       int64  `json:"cache"`       // bytes for the local cache
+	Distinct    string `json:"distinct"`    // machine, site, owner
+	Site        string `json:"site"`
+	NoMDNS      bool   `json:"no_mdns,omitempty"`
+	Loopback    bool   `json:"loopback,omitempty"` // a demo: peers on this machine only
+}
+
+func (s state) settings() (settings, error) {
+	var set settings
+	b, err := os.ReadFile(s.path("settings.json"))
+	if err != nil {
+		return set, fmt.Errorf("read the settings: %w", err)
+	}
+	if err := json.Unmarshal(b, &set); err != nil {
+		return set, fmt.Errorf("read the settings in %s: %w", s.path("settings.json"), err)
+	}
+	return set, nil
+}
+
+func (s state) saveSettings(set settings) error {
+	b, err := json.MarshalIndent(set, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeSynced(s.path("settings.json"), append(b, '\n'))
+}
+
+// writeSynced replaces a file: after a power cut there is the old one or the new.
+func writeSynced(path string, b []byte) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	d, err := vfs.Default.OpenDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

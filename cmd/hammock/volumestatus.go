@@ -1,0 +1,152 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"encoding/json"
+
+	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/fs/meta"
+	"github.com/hammockfs/hammock/fs/volume"
+	"github.com/hammockfs/hammock/placement"
+)
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+// status sums up how the volume is doing.
+func (d *drive) status(ctx context.Context, dir string) (*volumeStatus, error) {
+	ps, ms, cu := d.placer.Stats(), d.db.Stats(), d.cache.Usage()
+	v := &volumeStatus{ID: d.node.genesis.ID().String(), Mount: dir, Policy: d.policy.String(), Files: ms.Entries, Head: ms.Counter,
+		Unpublished: ms.Changed, Queued: ps.Queued, QueuedBytes: ps.QueuedBytes, Stripes: map[int]int{},
+		CacheBytes: cu.Bytes, CacheLimit: cu.Limit, Fetched: d.fetched.Load()}
+	if ps.LastError != nil {
+		v.LastError = ps.LastError.Error()
+	}
+	if code, ok := d.policy.Code(meta.ClassData, len(d.stores.Stores())); ok {
+		v.Code = "(" + code.String() + ")"
+	}
+	for _, s := range d.cache.Closed() {
+		if s.Pinned {
+			v.LocalStripes++
+			v.LocalBytes += int64(s.Payload)
+		}
+	}
+	online := d.online()
+	err := d.db.Stripes(ctx, func(stripe uint64, record []byte) error {
+		r, err := placement.ParseRecord(record)
+		if err != nil {
+			return fmt.Errorf("record of stripe %x: %w", stripe, err)
+		}
+		if !r.Placed {
+			return nil
+		}
+		if spare := d.spareOf(record, online); spare < 0 {
+			v.Lost++
+		} else {
+			v.Stripes[spare]++
+		}
+		return nil
+	})
+	v.Keepers = d.keepersText()
+	return v, err
+}
+
+func (d *drive) keepersText() string {
+	head := d.db.Head()
+	if head == nil {
+		return "not published yet"
+	}
+	id, have := crypt.HeadID(head), 0
+	list := keepersOf(d.node.cert.Owner, d.node.swarm.Peers())
+	for _, p := range list {
+		if d.heads.acknowledged(p.ID, id) {
+			have++
+		}
+	}
+	return fmt.Sprintf("with %d of %d keepers", have, len(list))
+}
+
+// fileStatus is how one file is doing.
+type fileStatus struct {
+	Path      string `json:"path"`
+	Size      uint64 `json:"size"`
+	Local     uint64 `json:"local_only_bytes"` // only on this machine
+	Placed    uint64 `json:"placed_bytes"`     // safe on peers
+	Spare     int    `json:"spare"`            // how many more losses its worst part can take; -1: some cannot be read from peers now
+	Published bool   `json:"published"`        // its newest change is in a head
+}
+
+func (d *drive) fileStatus(ctx context.Context, dir, path string) (*fileStatus, error) {
+	attr, err := d.find(ctx, dir, path)
+	if err != nil {
+		return nil, err
+	}
+	f := &fileStatus{Path: path, Size: attr.Size, Spare: -1, Published: !d.db.Dirty()}
+	extents, small, err := d.volume.Extents(ctx, attr.Ino)
+	if err != nil {
+		return nil, err
+	}
+	f.Local = small
+	online, first := d.online(), true
+	for _, e := range extents {
+		record, err := d.db.Record(ctx, e.Ref.Stripe)
+		r, perr := placement.ParseRecord(record)
+		if err != nil || perr != nil || !r.Placed {
+			f.Local += uint64(e.Len)
+			continue
+		}
+		f.Placed += uint64(e.Len)
+		if spare := d.spareOf(record, online); first || spare < f.Spare {
+			f.Spare, first = spare, false
+		}
+	}
+	return f, nil
+}
+
+// find walks from the mount point to a path, inside the volume.
+func (d *drive) find(ctx context.Context, dir, path string) (volume.Attr, error) {
+	rel, err := filepath.Rel(dir, path)
+	if err != nil || !filepath.IsLocal(rel) {
+		return volume.Attr{}, fmt.Errorf("%s is not in the folder mounted on %s", path, dir)
+	}
+	attr, err := d.volume.GetAttr(ctx, volume.Root)
+	for _, name := range strings.Split(rel, string(filepath.Separator)) {
+		if err != nil {
+			break
+		}
+		if name != "." {
+			attr, err = d.volume.Lookup(ctx, attr.Ino, name)
+		}
+	}
+	if err != nil {
+		return volume.Attr{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return attr, nil
+}
+
+func printFile(raw json.RawMessage) error {
+	var f fileStatus
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return err
+	}
+	fmt.Printf("%s: %s\n", f.Path, showSize(int64(f.Size)))
+	if f.Local > 0 {
+		fmt.Printf("  only on this machine: %s\n", showSize(int64(f.Local)))
+	}
+	switch {
+	case f.Placed > 0 && f.Spare < 0:
+		fmt.Printf("  on peers: %s, but some of it cannot be read now: too many peers are away\n", showSize(int64(f.Placed)))
+	case f.Placed > 0:
+		fmt.Printf("  on peers: %s, which can lose %d more of them\n", showSize(int64(f.Placed)), f.Spare)
+	}
+	if !f.Published {
+		fmt.Println("  the volume has changes that are not published yet: they become recoverable within half a minute, or with `hammock sync`")
+	}
+	return nil
+}

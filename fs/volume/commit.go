@@ -1,0 +1,218 @@
+package volume
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hammockfs/hammock/fs/meta"
+)
+
+// batchPages is how many pages one batch of the journal carries at most.
+const batchPages = 1024
+
+// commit makes everything written to the inode true in the journal. in.mu is
+// held exclusively.
+func (v *Volume) commit(ctx context.Context, in *inode) error {
+	if in.gone {
+		return nil
+	}
+	if in.isReg() {
+		if err := v.settle(ctx, in); err != nil {
+			return err
+		}
+	}
+	if err := v.recordFile(ctx, in); err != nil {
+		return err
+	}
+	in.file.sealed = 0
+	v.markClean(in)
+	return nil
+}
+
+// settle turns all dirty bytes of a file into extents and pages in memory.
+func (v *Volume) settle(ctx context.Context, in *inode) error {
+	f := &in.file
+	if err := v.applySealed(ctx, in, len(f.sealing)); err != nil {
+		return err
+	}
+	for _, r := range slices.Clone(f.dirty.list) {
+		if len(r.buf) < smallData && (f.sealed == 0 || r.off != f.sealed) {
+			continue
+		}
+		s := &sealing{off: r.off, buf: r.buf, ends: v.cut(r.buf, true)}
+		if err := v.seal(ctx, s); err != nil {
+			return fmt.Errorf("seal %d bytes of inode %d at %d: %w", len(s.buf), in.ino, s.off, err)
+		}
+		if err := v.apply(ctx, in, s); err != nil {
+			return err
+		}
+		v.release(in, r)
+	}
+	return v.settlePages(ctx, in)
+}
+
+// release drops a dirty run whose bytes have found another place.
+func (v *Volume) release(in *inode, r *run) {
+	v.dirtyBytes.Add(-int64(len(r.buf)))
+	in.file.dirty.remove(slices.Index(in.file.dirty.list, r))
+}
+
+// settlePages turns the short runs into pages.
+func (v *Volume) settlePages(ctx context.Context, in *inode) error {
+	f := &in.file
+	if len(f.dirty.list) == 0 {
+		return nil
+	}
+	if err := v.loadPages(ctx, in); err != nil {
+		return err
+	}
+	for i, r := range f.dirty.list {
+		first, last := r.off/meta.Page, (r.end()-1)/meta.Page
+		if i > 0 && first == (f.dirty.list[i-1].end()-1)/meta.Page {
+			first++ // made with the run before
+		}
+		for p := first; p <= last; p++ {
+			if err := v.settlePage(ctx, in, p, r); err != nil {
+				return err
+			}
+		}
+		f.solid = max(f.solid, r.end())
+	}
+	v.dirtyBytes.Add(-f.dirty.clear())
+	return nil
+}
+
+// settlePage makes page p of all the layers; r is a run that has part of it.
+func (v *Volume) settlePage(ctx context.Context, in *inode, p uint64, r *run) error {
+	lo := p * meta.Page
+	n := min(meta.Page, in.attr.Size-lo)
+	data := make([]byte, n)
+	if r.off <= lo && r.end() >= lo+n {
+		copy(data, r.buf[lo-r.off:])
+	} else if err := v.readLayers(ctx, in, data, lo); err != nil {
+		return err
+	}
+	w := p / windowPages
+	win, err := v.window(ctx, in, w)
+	if err != nil {
+		return err
+	}
+	before := in.covered(w, win)
+	in.file.putPage(p, data)
+	in.account(before, in.covered(w, win))
+	return nil
+}
+
+// recordFile commits the changed windows, pages and attributes of an inode.
+// in.mu is held exclusively.
+func (v *Volume) recordFile(ctx context.Context, in *inode) error {
+	f := &in.file
+	if !in.changed && f.changed == 0 && len(f.edits) == 0 {
+		return nil
+	}
+	b := v.db.NewBatch()
+	if len(f.edits) > 0 {
+		var err error
+		if b, err = v.recordPages(ctx, in, b); err != nil {
+			return err
+		}
+	}
+	return v.recordRest(ctx, in, b)
+}
+
+// recordPages puts the page edits into the batch. What is more than a batch
+// carries is committed at once, in batches of its own.
+func (v *Volume) recordPages(ctx context.Context, in *inode, b *meta.Batch) (*meta.Batch, error) {
+	f := &in.file
+	n := 0
+	for p, data := range f.edits {
+		if data == nil {
+			b.DeletePage(in.ino, p)
+		} else {
+			b.PutPage(in.ino, p, data)
+			in.attr.Flags |= flagPages
+		}
+		if n++; n%batchPages == 0 {
+			in.record(b, in.attr)
+			if err := v.db.Commit(ctx, b); err != nil {
+				return nil, fmt.Errorf("record pages of inode %d: %w", in.ino, err)
+			}
+			b = v.db.NewBatch()
+		}
+	}
+	return b, nil
+}
+
+// recordRest completes and commits a batch that holds the file's pages.
+func (v *Volume) recordRest(ctx context.Context, in *inode, b *meta.Batch) error {
+	f := &in.file
+	for w, win := range f.windows {
+		if win.changed {
+			b.PutWindow(in.ino, w, win.extents)
+		}
+	}
+	if f.known && !f.hasPages() {
+		in.attr.Flags &^= flagPages
+	}
+	in.record(b, in.attr)
+	if err := v.db.Commit(ctx, b); err != nil {
+		return fmt.Errorf("record inode %d: %w", in.ino, err)
+	}
+	for _, win := range f.windows {
+		win.changed = false
+	}
+	if f.hasPages() {
+		v.notePaged(in.ino)
+	}
+	f.changed, f.edits, in.changed = 0, nil, false
+	return nil
+}
+
+// commitAll commits the inodes that have been dirty since before the given
+// time; all of them if it is zero. It goes on after an error and returns the
+// first.
+func (v *Volume) commitAll(ctx context.Context, before time.Time) error {
+	v.mu.Lock()
+	var list []*inode
+	for _, in := range v.dirty {
+		if before.IsZero() || in.seen.Before(before) {
+			v.pin(in)
+			list = append(list, in)
+		}
+	}
+	v.mu.Unlock()
+	var first error
+	for _, in := range list {
+		in.mu.Lock()
+		err := v.commit(ctx, in)
+		in.mu.Unlock()
+		v.put(in)
+		if err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// flusher commits what has been dirty for long, or at once when it is woken
+// because too much is.
+func (v *Volume) flusher(ctx context.Context) {
+	defer v.done.Done()
+	tick := time.NewTicker(v.cfg.Age / 5)
+	defer tick.Stop()
+	for {
+		var before time.Time
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			before = v.cfg.Now().Add(-v.cfg.Age)
+		case <-v.kick:
+		}
+		if err := v.commitAll(ctx, before); err != nil && ctx.Err() == nil {
+			v.log.Error("written data is still only in memory, trying again", "error", err)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hammockfs/hammock/fs/meta"
+)
+
+// Caller is who asks for a new inode.
+type Caller struct {
+	UID, GID uint32
+}
+
+// maxTarget is the longest target of a symbolic link, in bytes, as PATH_MAX.
+const maxTarget = 4095
+
+// Mknod makes a regular file, a FIFO, a socket or a device, as the type in mode
+// says; a mode without a type makes a regular file. The caller's umask has been
+// applied to mode.
+func (v *Volume) Mknod(ctx context.Context, c Caller, dir uint64, name string, mode, rdev uint32) (Attr, error) {
+	if mode&modeType == 0 {
+		mode |= modeReg
+	}
+	if mode&modeType == modeDir || mode&modeType == modeLink {
+		return Attr{}, ErrInvalid
+	}
+	return v.make(ctx, c, dir, name, Attr{Mode: mode, Rdev: rdev, Nlink: 1})
+}
+
+// Mkdir makes an empty directory.
+func (v *Volume) Mkdir(ctx context.Context, c Caller, dir uint64, name string, mode uint32) (Attr, error) {
+	return v.make(ctx, c, dir, name, Attr{Mode: modeDir | mode&modePerm, Nlink: 2})
+}
+
+// Symlink makes a symbolic link to target.
+func (v *Volume) Symlink(ctx context.Context, c Caller, dir uint64, name, target string) (Attr, error) {
+	switch {
+	case target == "":
+		return Attr{}, ErrNotExist
+	case len(target) > maxTarget:
+		return Attr{}, ErrNameTooLong
+	}
+	return v.make(ctx, c, dir, name, Attr{Mode: modeLink | 0o777, Nlink: 1, Target: target, Size: uint64(len(target))})
+}
+
+// Create makes a regular file and opens it.
+func (v *Volume) Create(ctx context.Context, c Caller, dir uint64, name string, mode uint32) (Attr, *File, error) {
+	in, err := v.makeInode(ctx, c, dir, name, Attr{Mode: modeReg | mode&modePerm, Nlink: 1})
+	if err != nil {
+		return Attr{}, nil, err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.opens++
+	return in.stat(), &File{v: v, in: in}, nil
+}
+
+func (v *Volume) make(ctx context.Context, c Caller, dir uint64, name string, a Attr) (Attr, error) {
+	in, err := v.makeInode(ctx, c, dir, name, a)
+	if err != nil {
+		return Attr{}, err
+	}
+	defer v.put(in)
+	return in.attr, nil
+}
+
+// makeInode records a new inode under a name and returns its pinned state.
+func (v *Volume) makeInode(ctx context.Context, c Caller, dir uint64, name string, a Attr) (*inode, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	d, err := v.dir(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer v.put(d)
+	v.tree.RLock()
+	defer v.tree.RUnlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := v.vacant(ctx, d, name); err != nil {
+		return nil, err
+	}
+	v.inherit(&a, c, d)
+	b := v.db.NewBatch()
+	b.PutInode(&a)
+	b.PutDirent(dir, name, a.Ino, uint8(a.Mode>>12))
+	parent := d.attr
+	v.touchDir(&parent)
+	if a.Mode&modeType == modeDir {
+		if parent.Nlink >= MaxLinks {
+			return nil, ErrTooManyLinks
+		}
+		parent.Nlink++
+	}
+	b.PutInode(&parent)
+	if err := v.db.Commit(ctx, b); err != nil {
+		return nil, fmt.Errorf("record a new inode in directory %d: %w", dir, err)
+	}
+	d.attr = parent
+	return v.adopt(a), nil
+}
+
+// vacant refuses a name that is taken, and any name in a directory that has
+// been removed. d.mu is held.
+func (v *Volume) vacant(ctx context.Context, d *inode, name string) error {
+	if d.gone {
+		return ErrNotExist
+	}
+	_, err := v.db.Lookup(ctx, d.ino, name)
+	switch {
+	case err == nil:
+		return ErrExist
+	case errors.Is(err, ErrNotExist):
+		return nil
+	}
+	return err
+}
+
+// inherit fills in what a new inode has from its maker and its directory: a
+// directory with the set-group-ID bit hands its group down, and to directories
+// the bit as well.
+func (v *Volume) inherit(a *Attr, c Caller, d *inode) {
+	now := v.now()
+	a.Ino, a.UID, a.GID, a.Parent = v.db.NextIno(), c.UID, c.GID, d.ino
+	a.Atime, a.Mtime, a.Ctime, a.Btime = now, now, now, now
+	if d.attr.Mode&modeGID != 0 {
+		a.GID = d.attr.GID
+		if a.Mode&modeType == modeDir {
+			a.Mode |= modeGID
+		}
+	}
+}
+
+// touchDir notes on a directory that its entries have changed.
+func (v *Volume) touchDir(a *meta.Inode) {
+	now := v.now()
+	a.Mtime, a.Ctime = now, now
+}
+
+// Link gives an inode that is no directory a further name.
+func (v *Volume) Link(ctx context.Context, ino, dir uint64, name string) (Attr, error) {
+	if err := checkName(name); err != nil {
+		return Attr{}, err
+	}
+	d, err := v.dir(ctx, dir)
+	if err != nil {
+		return Attr{}, err
+	}
+	defer v.put(d)
+	in, err := v.get(ctx, ino)
+	if err != nil {
+		return Attr{}, err
+	}
+	defer v.put(in)
+	if in.isDir() {
+		return Attr{}, ErrPerm
+	}
+	v.tree.RLock()
+	defer v.tree.RUnlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := v.vacant(ctx, d, name); err != nil {
+		return Attr{}, err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return v.link(ctx, in, d, name)
+}
+
+// link records a further name of an inode; both locks are held.
+func (v *Volume) link(ctx context.Context, in, d *inode, name string) (Attr, error) {
+	if in.gone || in.attr.Nlink == 0 {
+		return Attr{}, ErrNotExist
+	}
+	if in.attr.Nlink >= MaxLinks {
+		return Attr{}, ErrTooManyLinks
+	}
+	attr, parent := in.attr, d.attr
+	attr.Nlink++
+	attr.Ctime = v.now()
+	v.touchDir(&parent)
+	b := v.db.NewBatch()
+	in.record(b, attr)
+	b.PutDirent(d.ino, name, in.ino, uint8(attr.Mode>>12))
+	b.PutInode(&parent)
+	if err := v.db.Commit(ctx, b); err != nil {
+		return Attr{}, fmt.Errorf("record a link to inode %d: %w", in.ino, err)
+	}
+	in.attr, d.attr = attr, parent
+	return in.stat(), nil
+}
+
+// record puts attributes into a batch that carries none of the file's bytes:
+// the size stays what the recorded bytes bear out.
+func (in *inode) record(b *meta.Batch, a Attr) {
+	if in.isReg() {
+		a.Size = in.recordedSize()
+	}
+	b.PutInode(&a)
+}

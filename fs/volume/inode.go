@@ -1,0 +1,184 @@
+package volume
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hammockfs/hammock/fs/meta"
+)
+
+// File types and bits of a mode, as in stat(2).
+const (
+	modeType = 0o170000
+	modeReg  = 0o100000
+	modeDir  = 0o040000
+	modeLink = 0o120000
+	modeUID  = 0o4000
+	modeGID  = 0o2000
+	modeExec = 0o0010 // group may execute
+	modePerm = 0o7777
+)
+
+// Bits of meta.Inode.Flags: what an inode may have, so that what it certainly
+// has not is never looked for.
+const (
+	flagPages   = 1 << 0
+	flagWindows = 1 << 1
+	flagXattrs  = 1 << 2
+)
+
+// Attr is what stat(2) tells of an inode.
+type Attr = meta.Inode
+
+// inode is the state in memory of one inode in use.
+type inode struct {
+	ino  uint64
+	pins int           // guarded by Volume.mu; the state is kept while it is above zero
+	elem *list.Element // guarded by Volume.mu; its place in Volume.idle
+	seen time.Time     // guarded by Volume.mu; since when it is dirty
+
+	mu      sync.RWMutex // guards all below
+	attr    meta.Inode
+	changed bool // attr differs from what is recorded
+	gone    bool // no longer recorded: unlinked, and nobody has it open
+	orphan  bool // unlinked, but open
+	opens   int
+	file    content // of a regular file
+}
+
+func (in *inode) isDir() bool { return in.attr.Mode&modeType == modeDir }
+func (in *inode) isReg() bool { return in.attr.Mode&modeType == modeReg }
+
+// loading is a state that somebody reads from the records; others wait for it.
+type loading struct {
+	done chan struct{}
+	err  error
+}
+
+// get returns the pinned state of an inode; put gives it back.
+func (v *Volume) get(ctx context.Context, ino uint64) (*inode, error) {
+	for {
+		v.mu.Lock()
+		if in := v.inodes[ino]; in != nil {
+			v.pin(in)
+			v.mu.Unlock()
+			return in, nil
+		}
+		l := v.loads[ino]
+		if l == nil {
+			l = &loading{done: make(chan struct{})}
+			v.loads[ino] = l
+			v.mu.Unlock()
+			return v.load(ctx, ino, l)
+		}
+		v.mu.Unlock()
+		select {
+		case <-l.done:
+			if l.err != nil && ctx.Err() == nil && !isContext(l.err) {
+				return nil, l.err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (v *Volume) load(ctx context.Context, ino uint64, l *loading) (*inode, error) {
+	attr, err := v.db.Inode(ctx, ino)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.loads, ino)
+	l.err = err
+	close(l.done)
+	if err != nil {
+		return nil, err
+	}
+	return v.remember(attr), nil
+}
+
+// remember makes the pinned state of an inode that has none yet. v.mu is held.
+func (v *Volume) remember(attr meta.Inode) *inode {
+	in := &inode{ino: attr.Ino, attr: attr, pins: 1}
+	in.file.solid = attr.Size
+	v.inodes[attr.Ino] = in
+	return in
+}
+
+// adopt makes the pinned state of an inode that has just been created.
+func (v *Volume) adopt(attr meta.Inode) *inode {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.remember(attr)
+}
+
+// pin keeps a state in memory. v.mu is held.
+func (v *Volume) pin(in *inode) {
+	if in.elem != nil {
+		v.idle.Remove(in.elem)
+		in.elem = nil
+	}
+	in.pins++
+}
+
+// put gives back what get, adopt or pin gave.
+func (v *Volume) put(in *inode) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	in.pins--
+	if in.pins > 0 {
+		return
+	}
+	in.elem = v.idle.PushBack(in)
+	for v.idle.Len() > v.cfg.Inodes {
+		oldest := v.idle.Front()
+		v.forget(oldest.Value.(*inode))
+	}
+}
+
+// forget drops an idle state. v.mu is held.
+func (v *Volume) forget(in *inode) {
+	v.idle.Remove(in.elem)
+	in.elem = nil
+	delete(v.inodes, in.ino)
+}
+
+// Forget tells that the kernel no longer knows the inode. A removed inode's
+// last attributes, kept for a stat through an open descriptor of its path, go
+// with it.
+func (v *Volume) Forget(ino uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	in := v.inodes[ino]
+	if in == nil || in.pins > 0 {
+		return
+	}
+	// Nobody pins it, so nobody holds or waits for its lock.
+	if in.gone {
+		v.forget(in)
+	}
+}
+
+// markDirty notes that the inode has something to commit. in.mu is held.
+func (v *Volume) markDirty(in *inode) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, ok := v.dirty[in.ino]; ok {
+		return
+	}
+	v.pin(in)
+	in.seen = v.cfg.Now()
+	v.dirty[in.ino] = in
+}
+
+// markClean undoes markDirty. in.mu is held.
+func (v *Volume) markClean(in *inode) {
+	v.mu.Lock()
+	_, ok := v.dirty[in.ino]
+	delete(v.dirty, in.ino)
+	v.mu.Unlock()
+	if ok {
+		v.put(in)
+	}
+}

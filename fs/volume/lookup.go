@@ -1,0 +1,94 @@
+package volume
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hammockfs/hammock/fs/meta"
+)
+
+// Entry is one name of a directory as ReadDir lists it.
+type Entry = meta.Dirent
+
+// dir returns the pinned state of a directory.
+func (v *Volume) dir(ctx context.Context, ino uint64) (*inode, error) {
+	in, err := v.get(ctx, ino)
+	if err != nil {
+		return nil, fmt.Errorf("directory %d: %w", ino, err)
+	}
+	if !in.isDir() { // the type of an inode never changes, so no lock is needed
+		v.put(in)
+		return nil, ErrNotDir
+	}
+	return in, nil
+}
+
+// Lookup returns the attributes of what a name in a directory stands for.
+func (v *Volume) Lookup(ctx context.Context, dir uint64, name string) (Attr, error) {
+	if len(name) > MaxName {
+		return Attr{}, ErrNameTooLong
+	}
+	d, err := v.db.Lookup(ctx, dir, name)
+	if err != nil {
+		return Attr{}, err
+	}
+	return v.GetAttr(ctx, d.Ino)
+}
+
+// GetAttr returns the attributes of an inode, as they are with everything that
+// has been written so far.
+func (v *Volume) GetAttr(ctx context.Context, ino uint64) (Attr, error) {
+	in, err := v.get(ctx, ino)
+	if err != nil {
+		return Attr{}, err
+	}
+	defer v.put(in)
+	in.mu.RLock()
+	defer in.mu.RUnlock()
+	return in.stat(), nil
+}
+
+// stat is the inode's attributes with the blocks of bytes not committed yet.
+// in.mu is held.
+func (in *inode) stat() Attr {
+	a := in.attr
+	a.Blocks += uint64(in.file.pending()+511) / 512
+	return a
+}
+
+// Readlink returns the target of a symbolic link.
+func (v *Volume) Readlink(ctx context.Context, ino uint64) (string, error) {
+	a, err := v.GetAttr(ctx, ino)
+	if err != nil {
+		return "", err
+	}
+	if a.Mode&modeType != modeLink {
+		return "", ErrInvalid
+	}
+	return a.Target, nil
+}
+
+// ReadDir returns up to n entries of a directory whose cookies are above after,
+// in the order of their cookies; none means the end. A cookie belongs to its
+// name for good, whatever comes and goes in between. "." and ".." are the
+// caller's to add: cookies below 16 are left for that.
+func (v *Volume) ReadDir(ctx context.Context, dir, after uint64, n int) ([]Entry, error) {
+	in, err := v.dir(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer v.put(in)
+	return v.db.ReadDir(ctx, dir, after, n)
+}
+
+// Parent returns the directory that a directory is in; the root is its own.
+func (v *Volume) Parent(ctx context.Context, dir uint64) (uint64, error) {
+	a, err := v.GetAttr(ctx, dir)
+	if err != nil {
+		return 0, err
+	}
+	return a.Parent, nil
+}
+
+// FsyncDir returns when every change of the directory survives a power cut.
+func (v *Volume) FsyncDir(ctx context.Context, _ uint64) error { return v.db.Sync(ctx) }

@@ -1,0 +1,193 @@
+package volume
+
+import (
+	"context"
+	"sort"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/fs/meta"
+)
+
+const (
+	// readers is how many chunks of one read are opened at a time.
+	readers = 4
+	// ahead is how far in front of a sequential reader chunks are fetched, in
+	// bytes.
+	ahead = 8 << 20
+)
+
+// piece is a part of a read that comes from a sealed chunk.
+type piece struct {
+	ref  *crypt.Ref
+	skip int
+	dst  []byte
+}
+
+// reading collects the pieces of one read.
+type reading struct {
+	v      *Volume
+	ctx    context.Context
+	in     *inode
+	pieces []piece
+	err    error
+}
+
+// read fills p with the file's bytes at off and returns how many there are
+// before its end.
+func (v *Volume) read(ctx context.Context, in *inode, p []byte, off uint64) (int, error) {
+	in.mu.RLock()
+	if off >= in.attr.Size {
+		in.mu.RUnlock()
+		return 0, nil
+	}
+	p = p[:min(uint64(len(p)), in.attr.Size-off)]
+	r := reading{v: v, ctx: ctx, in: in}
+	r.layers(p, off)
+	next := v.readAhead(ctx, in, off, len(p))
+	in.mu.RUnlock() // chunks never change, so they are opened without the lock
+	if len(next) > 0 {
+		v.cache.Prefetch(next)
+	}
+	if err := r.open(); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// readLayers fills p like read, while in.mu is held.
+func (v *Volume) readLayers(ctx context.Context, in *inode, p []byte, off uint64) error {
+	r := reading{v: v, ctx: ctx, in: in}
+	r.layers(p, off)
+	return r.open()
+}
+
+// layers copies what is in memory and notes what is in chunks.
+func (r *reading) layers(p []byte, off uint64) {
+	if err := r.v.loadPages(r.ctx, r.in); err != nil {
+		r.err = err
+		return
+	}
+	f := &r.in.file
+	f.dirty.read(p, off, func(p []byte, off uint64) { r.sealing(len(f.sealing)-1, p, off) })
+}
+
+// sealing reads from the i-th run that is being sealed and those below it.
+func (r *reading) sealing(i int, p []byte, off uint64) {
+	if i < 0 {
+		r.recorded(p, off)
+		return
+	}
+	s := r.in.file.sealing[i]
+	one := runs{list: []*run{{off: s.off, buf: s.buf}}}
+	one.read(p, off, func(p []byte, off uint64) { r.sealing(i-1, p, off) })
+}
+
+// recorded reads from pages and windows.
+func (r *reading) recorded(p []byte, off uint64) {
+	f := &r.in.file
+	if !f.hasPages() {
+		r.windows(p, off)
+		return
+	}
+	for len(p) > 0 && r.err == nil {
+		page := off / meta.Page
+		n := int(min(uint64(len(p)), (page+1)*meta.Page-off))
+		if f.hasPage(page) {
+			r.page(page, p[:n], off)
+		} else {
+			for n < len(p) && !f.hasPage((off+uint64(n))/meta.Page) {
+				n = min(len(p), n+meta.Page)
+			}
+			r.windows(p[:n], off)
+		}
+		p, off = p[n:], off+uint64(n)
+	}
+}
+
+func (r *reading) page(page uint64, p []byte, off uint64) {
+	var data [meta.Page]byte
+	if err := r.v.page(r.ctx, r.in, page, data[:]); err != nil {
+		r.err = err
+		return
+	}
+	copy(p, data[off-page*meta.Page:])
+}
+
+// windows notes the chunks that hold [off, off+len(p)) and clears the holes.
+func (r *reading) windows(p []byte, off uint64) {
+	for len(p) > 0 && r.err == nil {
+		w := off / meta.Window
+		n := min(uint64(len(p)), (w+1)*meta.Window-off)
+		win, err := r.v.window(r.ctx, r.in, w)
+		if err != nil {
+			r.err = err
+			return
+		}
+		r.extents(win.extents, p[:n], off)
+		p, off = p[n:], off+n
+	}
+}
+
+func (r *reading) extents(extents []meta.Extent, p []byte, off uint64) {
+	i := sort.Search(len(extents), func(i int) bool { return extents[i].Off+uint64(extents[i].Len) > off })
+	for ; i < len(extents) && len(p) > 0; i++ {
+		x := &extents[i]
+		if x.Off >= off+uint64(len(p)) {
+			break
+		}
+		if x.Off > off {
+			clear(p[:x.Off-off])
+			p, off = p[x.Off-off:], x.Off
+		}
+		n := min(uint64(len(p)), x.Off+uint64(x.Len)-off)
+		ref := x.Ref
+		r.pieces = append(r.pieces, piece{ref: &ref, skip: int(x.Skip) + int(off-x.Off), dst: p[:n]})
+		p, off = p[n:], off+n
+	}
+	clear(p)
+}
+
+// open reads the noted chunks.
+func (r *reading) open() error {
+	if r.err != nil {
+		return r.err
+	}
+	if len(r.pieces) == 1 {
+		return r.v.cache.ReadAt(r.ctx, r.pieces[0].ref, r.pieces[0].dst, r.pieces[0].skip)
+	}
+	g, ctx := errgroup.WithContext(r.ctx)
+	g.SetLimit(readers)
+	for _, x := range r.pieces {
+		g.Go(func() error { return r.v.cache.ReadAt(ctx, x.ref, x.dst, x.skip) })
+	}
+	return g.Wait()
+}
+
+// readAhead returns the chunks that a sequential reader will want next, once
+// for each half of the distance. in.mu is held.
+func (v *Volume) readAhead(ctx context.Context, in *inode, off uint64, n int) []crypt.Ref {
+	f := &in.file
+	end := off + uint64(n)
+	f.cached.Lock()
+	sequential := off != 0 && off == f.next
+	f.next = end
+	f.cached.Unlock()
+	const step = ahead / 2
+	if !sequential || off/step == end/step || end >= in.attr.Size {
+		return nil
+	}
+	var refs []crypt.Ref
+	from := (end/step + 1) * step
+	for w := from / meta.Window; w*meta.Window < min(from+step, in.attr.Size); w++ {
+		win, err := v.window(ctx, in, w)
+		if err != nil {
+			return refs
+		}
+		for i := range win.extents {
+			refs = append(refs, win.extents[i].Ref)
+		}
+	}
+	return refs
+}

@@ -1,0 +1,359 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hammockfs/hammock/fs/meta"
+)
+
+// Unlink removes a name of an inode that is no directory, and the inode with
+// its last name; who has the file open goes on using it.
+func (v *Volume) Unlink(ctx context.Context, dir uint64, name string) error {
+	return v.remove(ctx, dir, name, false)
+}
+
+// Rmdir removes an empty directory.
+func (v *Volume) Rmdir(ctx context.Context, dir uint64, name string) error {
+	return v.remove(ctx, dir, name, true)
+}
+
+func (v *Volume) remove(ctx context.Context, dir uint64, name string, wantDir bool) error {
+	d, err := v.dir(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer v.put(d)
+	v.tree.RLock()
+	defer v.tree.RUnlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	in, err := v.child(ctx, dir, name)
+	if err != nil {
+		return err
+	}
+	defer v.put(in)
+	switch {
+	case wantDir && !in.isDir():
+		return ErrNotDir
+	case !wantDir && in.isDir():
+		return ErrIsDir
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	b := v.db.NewBatch()
+	b.DeleteDirent(dir, name)
+	parent := d.attr
+	v.touchDir(&parent)
+	drop, err := v.drop(ctx, b, in, &parent)
+	if err != nil {
+		return err
+	}
+	b.PutInode(&parent)
+	if err := v.db.Commit(ctx, b); err != nil {
+		return fmt.Errorf("record the removal of inode %d from directory %d: %w", in.ino, dir, err)
+	}
+	d.attr = parent
+	drop()
+	return nil
+}
+
+// child returns the pinned state of what a name in a directory stands for.
+func (v *Volume) child(ctx context.Context, dir uint64, name string) (*inode, error) {
+	e, err := v.db.Lookup(ctx, dir, name)
+	if err != nil {
+		return nil, err
+	}
+	in, err := v.get(ctx, e.Ino)
+	if err != nil {
+		return nil, fmt.Errorf("inode %d: %w", e.Ino, err)
+	}
+	return in, nil
+}
+
+// drop puts into the batch what the loss of one name does to an inode and to
+// the directory that had it, and returns what to do in memory once the batch
+// is committed. in.mu is held.
+func (v *Volume) drop(ctx context.Context, b *meta.Batch, in *inode, parent *meta.Inode) (func(), error) {
+	attr := in.attr
+	attr.Ctime = v.now()
+	if in.isDir() {
+		empty, err := v.db.IsEmpty(ctx, in.ino)
+		if err != nil {
+			return nil, err
+		}
+		if !empty {
+			return nil, ErrNotEmpty
+		}
+		attr.Nlink = 0
+		parent.Nlink--
+	} else {
+		attr.Nlink--
+	}
+	switch {
+	case attr.Nlink > 0:
+		in.record(b, attr)
+		return func() { in.attr = attr }, nil
+	case in.opens > 0 && !in.isDir():
+		in.record(b, attr)
+		b.PutOrphan(in.ino)
+		return func() { in.attr, in.orphan = attr, true }, nil
+	}
+	b.RemoveInode(in.ino)
+	return func() {
+		in.attr, in.gone = attr, true
+		v.discard(in)
+	}, nil
+}
+
+// discard forgets what was written to a removed inode and not committed. in.mu
+// is held.
+func (v *Volume) discard(in *inode) {
+	v.dirtyBytes.Add(-in.file.drain() - in.file.dirty.clear())
+	in.changed = false
+	v.mu.Lock()
+	delete(v.paged, in.ino)
+	v.mu.Unlock()
+	v.markClean(in)
+}
+
+// reap removes an inode that was unlinked while open and is open no more.
+// in.mu is held.
+func (v *Volume) reap(ctx context.Context, in *inode) error {
+	b := v.db.NewBatch()
+	b.RemoveInode(in.ino)
+	b.DeleteOrphan(in.ino)
+	if err := v.db.Commit(ctx, b); err != nil {
+		return fmt.Errorf("remove inode %d, unlinked while open: %w", in.ino, err)
+	}
+	in.orphan, in.gone = false, true
+	v.discard(in)
+	return nil
+}
+
+// Flags of Rename, as in renameat2(2).
+const (
+	RenameNoReplace = 1
+	RenameExchange  = 2
+)
+
+// Rename moves a name, replacing what has the new one. The change is one batch
+// in the journal: whatever happens, one of the two names stands for the inode.
+func (v *Volume) Rename(ctx context.Context, odir uint64, oname string, ndir uint64, nname string, flags uint32) error {
+	if err := checkRename(oname, nname, flags); err != nil {
+		return err
+	}
+	m := move{v: v, oname: oname, nname: nname, flags: flags}
+	var err error
+	if m.from, err = v.dir(ctx, odir); err != nil {
+		return err
+	}
+	defer v.put(m.from)
+	if m.to, err = v.dir(ctx, ndir); err != nil {
+		return err
+	}
+	defer v.put(m.to)
+	v.tree.Lock() // from here on nobody else holds two inodes' locks
+	defer v.tree.Unlock()
+	if m.src, err = v.child(ctx, odir, oname); err != nil {
+		return err
+	}
+	defer v.put(m.src)
+	m.dst, err = v.child(ctx, ndir, nname)
+	if err != nil && !errors.Is(err, ErrNotExist) {
+		return err
+	}
+	if m.dst != nil {
+		defer v.put(m.dst)
+	}
+	return m.run(ctx)
+}
+
+func checkRename(oname, nname string, flags uint32) error {
+	if err := checkName(oname); err != nil {
+		return err
+	}
+	if err := checkName(nname); err != nil {
+		return err
+	}
+	if flags&^(RenameNoReplace|RenameExchange) != 0 || flags == RenameNoReplace|RenameExchange {
+		return ErrInvalid
+	}
+	return nil
+}
+
+// move is one rename under way; Volume.tree is held exclusively.
+type move struct {
+	v            *Volume
+	from, to     *inode
+	src, dst     *inode // dst is nil where the new name is free
+	oname, nname string
+	flags        uint32
+}
+
+func (m *move) run(ctx context.Context) error {
+	switch {
+	case m.to.gone:
+		return ErrNotExist
+	case m.dst == nil && m.flags&RenameExchange != 0:
+		return ErrNotExist
+	case m.dst != nil && m.flags&RenameNoReplace != 0:
+		return ErrExist
+	case m.dst == m.src:
+		return nil // two names of one inode: POSIX leaves both
+	}
+	if err := m.checkLoop(ctx); err != nil {
+		return err
+	}
+	defer lockAll(m.from, m.to, m.src, m.dst)()
+	if m.flags&RenameExchange != 0 {
+		return m.exchange(ctx)
+	}
+	return m.replace(ctx)
+}
+
+// checkLoop refuses to move a directory below itself.
+func (m *move) checkLoop(ctx context.Context) error {
+	if err := m.v.below(ctx, m.src, m.to.ino); err != nil {
+		return err
+	}
+	if m.dst != nil && m.flags&RenameExchange != 0 {
+		return m.v.below(ctx, m.dst, m.from.ino)
+	}
+	return nil
+}
+
+func (v *Volume) below(ctx context.Context, src *inode, dir uint64) error {
+	if !src.isDir() {
+		return nil
+	}
+	for {
+		if dir == src.ino {
+			return ErrLoop
+		}
+		if dir == Root {
+			return nil
+		}
+		up, err := v.Parent(ctx, dir)
+		if err != nil {
+			return fmt.Errorf("directory above %d: %w", dir, err)
+		}
+		dir = up
+	}
+}
+
+// lockAll locks different inodes (nil and repeats are left out) and returns
+// what unlocks them.
+func lockAll(ins ...*inode) func() {
+	var locked []*inode
+next:
+	for _, in := range ins {
+		if in == nil {
+			continue
+		}
+		for _, l := range locked {
+			if l == in {
+				continue next
+			}
+		}
+		in.mu.Lock()
+		locked = append(locked, in)
+	}
+	return func() {
+		for _, in := range locked {
+			in.mu.Unlock()
+		}
+	}
+}
+
+// parents returns copies of the attributes of both directories, the same one
+// if they are one, and what stores them back.
+func (m *move) parents() (from, to *meta.Inode, store func()) {
+	f := m.from.attr
+	m.v.touchDir(&f)
+	if m.from == m.to {
+		return &f, &f, func() { m.from.attr = f }
+	}
+	t := m.to.attr
+	m.v.touchDir(&t)
+	return &f, &t, func() { m.from.attr, m.to.attr = f, t }
+}
+
+func (m *move) replace(ctx context.Context) error {
+	v := m.v
+	from, to, store := m.parents()
+	b := v.db.NewBatch()
+	b.DeleteDirent(m.from.ino, m.oname)
+	drop := func() {}
+	if m.dst != nil {
+		if err := compatible(m.src, m.dst); err != nil {
+			return err
+		}
+		var err error
+		if drop, err = v.drop(ctx, b, m.dst, to); err != nil {
+			return err
+		}
+	}
+	src := m.moved(b, m.src, m.to.ino, m.nname)
+	if m.src.isDir() {
+		from.Nlink--
+		to.Nlink++
+	}
+	b.PutInode(from)
+	if to != from {
+		b.PutInode(to)
+	}
+	if err := v.db.Commit(ctx, b); err != nil {
+		return fmt.Errorf("record the move of inode %d: %w", m.src.ino, err)
+	}
+	store()
+	m.src.attr = src
+	drop()
+	return nil
+}
+
+func (m *move) exchange(ctx context.Context) error {
+	from, to, store := m.parents()
+	b := m.v.db.NewBatch()
+	src := m.moved(b, m.src, m.to.ino, m.nname)
+	dst := m.moved(b, m.dst, m.from.ino, m.oname)
+	if m.src.isDir() {
+		from.Nlink--
+		to.Nlink++
+	}
+	if m.dst.isDir() {
+		to.Nlink--
+		from.Nlink++
+	}
+	b.PutInode(from)
+	if to != from {
+		b.PutInode(to)
+	}
+	if err := m.v.db.Commit(ctx, b); err != nil {
+		return fmt.Errorf("record the exchange of inodes %d and %d: %w", m.src.ino, m.dst.ino, err)
+	}
+	store()
+	m.src.attr, m.dst.attr = src, dst
+	return nil
+}
+
+// moved puts an inode's new name into the batch and returns its attributes.
+func (m *move) moved(b *meta.Batch, in *inode, dir uint64, name string) Attr {
+	a := in.attr
+	a.Ctime, a.Parent = m.v.now(), dir
+	in.record(b, a)
+	b.PutDirent(dir, name, in.ino, uint8(a.Mode>>12))
+	return a
+}
+
+// compatible refuses to replace a directory by something else or the reverse.
+func compatible(src, dst *inode) error {
+	switch {
+	case src.isDir() && !dst.isDir():
+		return ErrNotDir
+	case !src.isDir() && dst.isDir():
+		return ErrIsDir
+	}
+	return nil
+}

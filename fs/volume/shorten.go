@@ -1,0 +1,120 @@
+package volume
+
+import (
+	"context"
+
+	"github.com/hammockfs/hammock/fs/meta"
+)
+
+// shorten drops the extents and pages of a file at or behind size, in memory.
+// in.mu is held exclusively.
+func (v *Volume) shorten(ctx context.Context, in *inode, size uint64) error {
+	f := &in.file
+	if err := v.loadPages(ctx, in); err != nil {
+		return err
+	}
+	w := size / meta.Window
+	win, err := v.window(ctx, in, w)
+	if err != nil {
+		return err
+	}
+	before := in.covered(w, win)
+	if size > 0 {
+		behind, err := v.coveredBehind(ctx, in, w)
+		if err != nil {
+			return err
+		}
+		before += behind
+	}
+	if err := v.shortenPages(ctx, in, size); err != nil {
+		return err
+	}
+	if extents, cut := trim(win.extents, size); cut {
+		win.extents = extents
+		f.change(w, win)
+	}
+	f.dropWindows(w)
+	in.account(before, in.covered(w, win))
+	if size == 0 {
+		in.attr.Blocks = 0
+	}
+	return nil
+}
+
+// dropWindows forgets the windows behind the w-th.
+func (f *content) dropWindows(w uint64) {
+	for other, x := range f.windows {
+		if other <= w {
+			continue
+		}
+		if x.changed {
+			f.changed--
+		}
+		delete(f.windows, other)
+	}
+}
+
+// coveredBehind is how many pages of the windows behind the w-th are not holes.
+func (v *Volume) coveredBehind(ctx context.Context, in *inode, w uint64) (n int64, err error) {
+	behind := map[uint64]bool{}
+	for other := range in.file.windows {
+		behind[other] = other > w
+	}
+	for other := range in.file.pages {
+		behind[other] = other > w
+	}
+	if in.attr.Flags&flagWindows != 0 {
+		recorded, err := v.db.Windows(ctx, in.ino)
+		if err != nil {
+			return 0, err
+		}
+		for _, other := range recorded {
+			behind[other] = other > w
+		}
+	}
+	for other, is := range behind {
+		if !is {
+			continue
+		}
+		win, err := v.window(ctx, in, other)
+		if err != nil {
+			return 0, err
+		}
+		n += in.covered(other, win)
+	}
+	return n, nil
+}
+
+// shortenPages drops the pages behind size and cuts the one that size is in.
+func (v *Volume) shortenPages(ctx context.Context, in *inode, size uint64) error {
+	f := &in.file
+	if !f.hasPages() {
+		return nil
+	}
+	first := (size + meta.Page - 1) / meta.Page // the first page that goes whole
+	for w, b := range f.pages {
+		for i := uint64(0); i < windowPages && (w+1)*windowPages > first; i++ {
+			if p := w*windowPages + i; p >= first {
+				b.unset(i)
+			}
+		}
+		if b.count() == 0 {
+			delete(f.pages, w)
+		}
+	}
+	for p := range f.edits {
+		if p >= first {
+			delete(f.edits, p) // the clip deletes what is recorded
+		}
+	}
+	p := size / meta.Page
+	if size%meta.Page == 0 || !f.hasPage(p) {
+		return nil
+	}
+	data := make([]byte, meta.Page)
+	if err := v.page(ctx, in, p, data); err != nil {
+		return err
+	}
+	f.putPage(p, data[:size%meta.Page])
+	return nil
+}

@@ -1,0 +1,198 @@
+// Package volume is the POSIX core of a mounted volume: inodes, directories,
+// open files, and the way of their bytes into chunks. It knows neither FUSE nor
+// a network: fs/mount calls it, and it calls fs/meta for what is recorded and
+// fs/cache for what is sealed.
+//
+// The model. Every inode that is in use has one state in memory, found by its
+// number (there is no tree of nodes, and the kernel's references are not
+// counted: a state that is neither open nor dirty may be forgotten at any time
+// and is read again from the records). A file's bytes come from four layers,
+// the upper hiding the lower:
+//
+//	dirty    runs of bytes that programs have written and nobody committed
+//	sealing  runs that are being cut into chunks and sealed just now
+//	pages    small data of at most 4 KiB each, kept in the journal and overlay
+//	windows  extents: which part of which sealed chunk stands where; the rest are holes
+//
+// A long run is sealed while it is still being written; what is left at close
+// becomes pages if it is small and chunks if it is not, and one batch in the
+// journal makes the whole file true at once. Pages move into chunks later, in
+// WriteBack, which runs before each checkpoint.
+//
+// The traps. Locks are taken in this order: Volume.tree (shared by whatever
+// changes one directory, exclusive for rename), the directory's inode, the
+// child's inode, Volume.mu. No operation locks two inodes otherwise. Volume.mu
+// is never held over I/O. A dirty inode is pinned, so that its state is not
+// forgotten, by its place in Volume.dirty.
+package volume
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hammockfs/hammock/chunker"
+	"github.com/hammockfs/hammock/fs/cache"
+	"github.com/hammockfs/hammock/fs/meta"
+)
+
+// Root is the inode number of the root directory.
+const Root uint64 = 1
+
+// Config says what a volume is made of. DB, Cache and Table are needed; the
+// rest has defaults.
+type Config struct {
+	DB    *meta.DB
+	Cache *cache.Cache
+	Table *chunker.Table
+	// Dirty is how many written bytes may wait in memory; 64 MiB if zero.
+	Dirty int64
+	// Inodes is how many states of clean, closed inodes are remembered;
+	// 65,536 if zero.
+	Inodes int
+	// Age is how long written bytes wait at most before they are committed
+	// without being asked; 5 s if zero.
+	Age time.Duration
+	// Space gives the size and the free part of what the volume can hold, in
+	// bytes, for Statfs; nil gives the limits of the cache.
+	Space func() (total, free uint64)
+	Log   *slog.Logger
+	Now   func() time.Time
+}
+
+// Volume is one mounted filesystem. All methods are safe for concurrent use.
+type Volume struct {
+	db    *meta.DB
+	cache *cache.Cache
+	table *chunker.Table
+	cfg   Config
+	log   *slog.Logger
+
+	tree sync.RWMutex // see the package comment
+
+	mu     sync.Mutex          // guards the four below
+	inodes map[uint64]*inode   // every state in memory
+	idle   *list.List          // of *inode with no pins, oldest first
+	dirty  map[uint64]*inode   // states with something to commit, pinned
+	paged  map[uint64]paged    // inodes whose pages wait for WriteBack
+	loads  map[uint64]*loading // states being read from the records
+
+	dirtyBytes atomic.Int64
+	sealers    chan struct{}   // one token for each chunk that may be sealed at a time
+	maxChunk   int             // the largest chunk, in bytes
+	kick       chan struct{}   // wakes the flusher
+	background context.Context // ends with the volume, for work that no caller waits for
+	stop       context.CancelFunc
+	done       sync.WaitGroup
+}
+
+// Open makes a volume of its parts, creates the root directory in an empty one
+// and removes files that were unlinked but open when the last run ended.
+func Open(ctx context.Context, cfg Config) (*Volume, error) {
+	setDefaults(&cfg)
+	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
+	v := &Volume{
+		db: cfg.DB, cache: cfg.Cache, table: cfg.Table, cfg: cfg, log: cfg.Log,
+		inodes: map[uint64]*inode{}, idle: list.New(), dirty: map[uint64]*inode{}, paged: map[uint64]paged{},
+		loads:   map[uint64]*loading{},
+		sealers: make(chan struct{}, runtime.GOMAXPROCS(0)), kick: make(chan struct{}, 1),
+		background: bg, stop: stop, maxChunk: cfg.Table.Params().Max,
+	}
+	if err := v.prepare(ctx); err != nil {
+		stop()
+		return nil, err
+	}
+	v.done.Add(1)
+	go v.flusher(bg)
+	return v, nil
+}
+
+func setDefaults(cfg *Config) {
+	if cfg.Dirty == 0 {
+		cfg.Dirty = 64 << 20
+	}
+	if cfg.Inodes == 0 {
+		cfg.Inodes = 1 << 16
+	}
+	if cfg.Age == 0 {
+		cfg.Age = 5 * time.Second
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+}
+
+func (v *Volume) prepare(ctx context.Context) error {
+	if _, err := v.db.Inode(ctx, Root); errors.Is(err, ErrNotExist) {
+		if err := v.makeRoot(ctx); err != nil {
+			return fmt.Errorf("make the root directory: %w", err)
+		}
+	} else if err != nil {
+		return fmt.Errorf("read the root directory: %w", err)
+	}
+	orphans, err := v.db.Orphans(ctx)
+	if err != nil {
+		return fmt.Errorf("list files that were unlinked while open: %w", err)
+	}
+	for _, ino := range orphans {
+		b := v.db.NewBatch()
+		b.RemoveInode(ino)
+		b.DeleteOrphan(ino)
+		if err := v.db.Commit(ctx, b); err != nil {
+			return fmt.Errorf("remove inode %d, unlinked while open: %w", ino, err)
+		}
+	}
+	return nil
+}
+
+func (v *Volume) makeRoot(ctx context.Context) error {
+	now := v.now()
+	b := v.db.NewBatch()
+	b.PutInode(&meta.Inode{Ino: Root, Mode: modeDir | 0o755, Nlink: 2, Parent: Root,
+		Atime: now, Mtime: now, Ctime: now, Btime: now})
+	return v.db.Commit(ctx, b)
+}
+
+// Close commits everything that is dirty and stops. The volume is not used
+// after it.
+func (v *Volume) Close(ctx context.Context) error {
+	err := v.Sync(ctx)
+	v.stop()
+	v.done.Wait()
+	return err
+}
+
+// Sync commits everything that is dirty and returns when it survives a power
+// cut.
+func (v *Volume) Sync(ctx context.Context) error {
+	if err := v.commitAll(ctx, time.Time{}); err != nil {
+		return err
+	}
+	return v.db.Sync(ctx)
+}
+
+func (v *Volume) now() int64 { return v.cfg.Now().UnixNano() }
+
+// Statfs says how large the volume is and how much of it is free, in bytes.
+type Statfs struct {
+	Total, Free uint64
+}
+
+// Statfs returns the size of what the volume can hold and what of it is free.
+func (v *Volume) Statfs(context.Context) Statfs {
+	if v.cfg.Space != nil {
+		total, free := v.cfg.Space()
+		return Statfs{Total: total, Free: free}
+	}
+	u := v.cache.Usage()
+	return Statfs{Total: uint64(u.Limit), Free: uint64(max(0, u.Limit-u.Bytes))}
+}
