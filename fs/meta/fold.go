@@ -61,11 +61,7 @@ func (d *DB) freeze() error {
 	if err := d.commitLocked(b); err != nil {
 		return err
 	}
-	level := d.changed.level
 	d.changed = newChanges()
-	if d.dirty.Load() == clean && level != clean {
-		d.dirty.Store(level)
-	}
 	return nil
 }
 

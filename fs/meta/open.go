@@ -135,6 +135,7 @@ func (d *DB) recover(ctx context.Context) error {
 	r := &replay{d: d, good: map[place]bool{}}
 	d.journal, err = journal.Open(journal.Config{
 		FS: d.cfg.FS, Dir: d.cfg.FS.PathJoin(d.cfg.Dir, "journal"), Key: d.cfg.AtRest,
+		SegmentSize: min(max(d.cfg.Journal/4, 64<<10), journal.DefaultSegmentSize),
 	}, after, r.record)
 	return err
 }
@@ -218,9 +219,9 @@ func (d *DB) begin(ctx context.Context) error {
 }
 
 func (d *DB) loadLocals() error {
-	if d.dirty.Load() != clean {
-		d.changed.lose() // which records changed died with the process
-		d.changed.level = d.dirty.Load()
+	d.changed = newChanges() // what replay did is partly older than the newest checkpoint
+	if d.changed.level = d.dirty.Load(); d.changed.level != clean {
+		d.changed.lose() // which records changed since it died with the process
 	}
 	p, err := d.local(localPublished)
 	if err != nil {

@@ -32,6 +32,15 @@ func Restore(ctx context.Context, cfg Config, head []byte) (*DB, error) {
 	return d, nil
 }
 
+// HeadPolicy returns the name of the placement policy that a head was published under.
+func HeadPolicy(cfg Config, head []byte) (string, error) {
+	_, body, err := cfg.openHead(head)
+	if err != nil {
+		return "", fmt.Errorf("read a head: %w", err)
+	}
+	return body.Policy, nil
+}
+
 // install writes what a head says into an empty state. The session that begin reserves next syncs it.
 func (d *DB) install(h *crypt.Head, body *headBody, head []byte) error {
 	if v, err := d.local(localVolume); err != nil || v != nil {

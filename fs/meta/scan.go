@@ -254,6 +254,16 @@ func (d *DB) Pages(ctx context.Context, ino uint64) ([]uint64, error) {
 	return pages, err
 }
 
+// Windows returns the numbers of the windows that an inode has, ascending.
+func (d *DB) Windows(ctx context.Context, ino uint64) ([]uint64, error) {
+	var windows []uint64
+	err := d.scanKind(ctx, ino, KindWindow, func(rk, _ []byte) error {
+		windows = append(windows, keyNumber(rk))
+		return nil
+	})
+	return windows, err
+}
+
 // Xattrs returns the names of an inode's extended attributes, sorted.
 func (d *DB) Xattrs(ctx context.Context, ino uint64) ([]string, error) {
 	var names []string
