@@ -38,7 +38,7 @@ func TestAgainstSlice(t *testing.T) {
 		j, _ := reopen(t, config(mem), 0)
 		var recs []string // recs[i] is record i+1
 		released := LSN(0)
-		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+		for range rapid.IntRange(1, 100).Draw(t, "steps") {
 			switch p := rng.IntN(100); {
 			case p < 70:
 				rec := record(rng, len(recs))
@@ -132,7 +132,7 @@ func TestPowerCutAtEverySync(t *testing.T) {
 	var recs []string
 	j, _ := reopen(t, config(fs), 0)
 	draw := rand.New(rand.NewPCG(3, 3))
-	for i := range 400 {
+	for i := range 250 {
 		recs = append(recs, record(draw, i))
 		_, err := j.Append([]byte(recs[i]))
 		must(t, err)
@@ -150,7 +150,7 @@ func TestPowerCutAtEverySync(t *testing.T) {
 		}
 	}
 	must(t, j.Close())
-	if len(moments) < 200 {
+	if len(moments) < 100 {
 		t.Errorf("only %d moments", len(moments))
 	}
 	for i, m := range moments {

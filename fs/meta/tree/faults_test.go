@@ -46,7 +46,7 @@ func (r *rotten) Put(ctx context.Context, leaf bool, b []byte) (Pointer, error) 
 // and what a fold writes can be read.
 func TestForgedNodes(t *testing.T) {
 	ctx := context.Background()
-	for seed := range uint64(300) {
+	for seed := range uint64(100) {
 		m := &rotten{}
 		s := small(m, 200)
 		s.cache = newCache(0) // so that every visit reads anew

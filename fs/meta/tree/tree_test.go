@@ -288,13 +288,14 @@ func sequence(first, n, step int) func() (Edit, bool, error) {
 func TestFoldSharesWhatIsUntouched(t *testing.T) {
 	ctx := context.Background()
 	m := &memNodes{}
-	s := New(m, 0)
-	r, err := s.Fold(ctx, Root{}, sequence(0, 500_000, 2))
+	s := small(m, 2000)
+	s.cache = newCache(0)
+	r, err := s.Fold(ctx, Root{}, sequence(0, 60_000, 2))
 	if err != nil || r.Height != 3 {
 		t.Fatalf("%v, %v", r, err)
 	}
 	all, _ := m.count()
-	if full := 500_000 * 20 / all; full < nodeTarget*9/10 {
+	if full := 60_000 * 20 / all; full < s.target*9/10 {
 		t.Errorf("a bulk load fills nodes to %d bytes", full)
 	}
 	steps := []struct {
@@ -304,12 +305,12 @@ func TestFoldSharesWhatIsUntouched(t *testing.T) {
 		difference int
 	}{
 		{"nothing", nil, 0, 0, 0},
-		{"absent deletes", []Edit{{Op: Delete, Key: key8(1)}, {Op: DeleteRange, Key: key8(500_001), End: key8(500_002)}}, 0, 8, 0},
+		{"absent deletes", []Edit{{Op: Delete, Key: key8(1)}, {Op: DeleteRange, Key: key8(60_001), End: key8(60_002)}}, 0, 8, 0},
 		{"one put", []Edit{{Op: Put, Key: key8(1)}}, 3, 4, 1},
 		{"the same value", []Edit{{Op: Put, Key: key8(0), Value: make([]byte, 8)}}, 0, 4, 0},
-		{"a range over most", []Edit{{Op: DeleteRange, Key: key8(1000), End: key8(990_000)}}, 6, 12, -494_500},
-		{"a put in a range over all", []Edit{{Op: DeleteRange}, {Op: Put, Key: key8(7)}}, 1, 0, -499_999},
-		{"all", []Edit{{Op: DeleteRange}}, 0, 0, -500_000},
+		{"a range over most", []Edit{{Op: DeleteRange, Key: key8(1000), End: key8(118_000)}}, 6, 12, -58_500},
+		{"a put in a range over all", []Edit{{Op: DeleteRange}, {Op: Put, Key: key8(7)}}, 1, 0, -59_999},
+		{"all", []Edit{{Op: DeleteRange}}, 0, 0, -60_000},
 	}
 	for _, step := range steps {
 		n0, g0 := m.count()
@@ -437,72 +438,4 @@ func FuzzParse(f *testing.F) {
 		_ = n.entries()
 		_ = n.route([]byte("k"))
 	})
-}
-
-func million(b *testing.B) (*Store, *memNodes, Root) {
-	b.Helper()
-	m := &memNodes{}
-	s := New(m, 256<<20)
-	r, err := s.Fold(context.Background(), Root{}, sequence(0, 1_000_000, 2))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return s, m, r
-}
-
-func BenchmarkGet(b *testing.B) {
-	s, _, r := million(b)
-	ctx, rng := context.Background(), rand.New(rand.NewPCG(1, 2))
-	dst, key := make([]byte, 0, 64), make([]byte, 8)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for range b.N {
-		binary.BigEndian.PutUint64(key, uint64(rng.IntN(2_000_000)))
-		if _, _, err := s.Get(ctx, r, key, dst); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkFold1000(b *testing.B) {
-	s, m, r := million(b)
-	rng := rand.New(rand.NewPCG(1, 2))
-	n0, _ := m.count()
-	b.ResetTimer()
-	for range b.N {
-		keys := make([]int, 1000)
-		for i := range keys {
-			keys[i] = rng.IntN(2_000_000)
-		}
-		slices.Sort(keys)
-		var edits []Edit
-		for _, k := range keys {
-			edits = append(edits, Edit{Op: Put, Key: key8(k), Value: key8(k)})
-		}
-		if _, err := s.Fold(context.Background(), r, listed(edits)); err != nil {
-			b.Fatal(err)
-		}
-	}
-	n1, _ := m.count()
-	b.ReportMetric(float64(n1-n0)/float64(b.N), "nodes/op")
-}
-
-func BenchmarkBulkLoad(b *testing.B) {
-	for range b.N {
-		if _, err := New(&memNodes{}, 1<<20).Fold(context.Background(), Root{}, sequence(0, 1_000_000, 1)); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.N)*1e6/b.Elapsed().Seconds(), "keys/s")
-}
-
-func BenchmarkWalk(b *testing.B) {
-	s, _, r := million(b)
-	b.ResetTimer()
-	for range b.N {
-		for it := s.Seek(context.Background(), r, nil); it.Next(); {
-			_ = it.Value()
-		}
-	}
-	b.ReportMetric(float64(b.N)*1e6/b.Elapsed().Seconds(), "keys/s")
 }
