@@ -95,6 +95,9 @@ func CheckPoint(dir string, nonempty bool, keep ...string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("mount point %s cannot be used: %w", dir, err)
 	}
+	if err := clearStale(real); err != nil { // it was named by a symbolic link
+		return "", err
+	}
 	if info, err := os.Stat(real); err != nil {
 		return "", fmt.Errorf("mount point %s cannot be used: %w", dir, err)
 	} else if !info.IsDir() {
@@ -147,19 +150,24 @@ func inside(path, folder string) bool {
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
-// clearStale unmounts a volume at path whose daemon is dead: every access to it
-// fails with ENOTCONN. It returns nil if there is none.
+// clearStale unmounts a volume at path whose daemon is dead. It returns nil if
+// there is none. Asking for the size of the file system always asks the daemon,
+// while attributes may come from what the kernel remembers.
 func clearStale(path string) error {
-	var st syscall.Stat_t
-	if err := syscall.Stat(path, &st); !errors.Is(err, syscall.ENOTCONN) {
-		return nil
-	}
 	list, err := mounts()
 	if err != nil {
 		return err
 	}
-	if m, ok := mountedAt(list, path); !ok || m.fstype != fsType {
-		return fmt.Errorf("mount point %s has a dead FUSE mount on it; remove it first: fusermount3 -u %s", path, path)
+	m, ok := mountedAt(list, path)
+	if !ok || !strings.HasPrefix(m.fstype, "fuse.") {
+		return nil
+	}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(path, &st); !errors.Is(err, syscall.ENOTCONN) {
+		return nil
+	}
+	if m.fstype != fsType {
+		return fmt.Errorf("mount point %s has a dead FUSE mount on it (%s); remove it first: fusermount3 -u %s", path, m.fstype, path)
 	}
 	if err := detach(path); err != nil {
 		return fmt.Errorf("mount point %s is left over from a daemon that died and cannot be freed: %w", path, err)

@@ -156,6 +156,7 @@ func (s *Server) attach(o *Options, root bool) (*fuse.Server, error) {
 		if server, direct = fuse.NewServer(s, s.dir, opts); direct == nil {
 			return server, nil
 		}
+		_ = clearStale(s.dir) // if it was mounted and then did not answer
 		opts.DirectMountStrict = false
 	}
 	if _, err := helper(); err != nil {
@@ -167,6 +168,7 @@ func (s *Server) attach(o *Options, root bool) (*fuse.Server, error) {
 	opts.Options = append(opts.Options, o.words()...)
 	server, err := fuse.NewServer(s, s.dir, opts)
 	if err != nil {
+		_ = clearStale(s.dir)
 		return nil, fmt.Errorf("mount %s: %s", s.dir, strings.TrimSpace(errors.Join(direct, err).Error()))
 	}
 	return server, nil
