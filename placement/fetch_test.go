@@ -156,6 +156,55 @@ func TestHedge(t *testing.T) {
 	})
 }
 
+// TestSlowStoreIsRemembered: who was late once is not waited for again, until it is fast again.
+func TestSlowStoreIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 6)
+		p, _ := w.start(w.config())
+		w.placeAll(p, placement.ClassData, 500_000)
+		slow := w.storesOf(1)[0]
+		w.faults(slow, storetest.Faults{Delay: 2 * time.Second})
+		read := func() time.Duration {
+			start := time.Now()
+			if _, err := p.Fetch(t.Context(), 1, nil, 0, 1000, nil); err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(start)
+		}
+		if first, second := read(), read(); first < 200*time.Millisecond || second > 10*time.Millisecond {
+			t.Errorf("%v, then %v", first, second)
+		}
+		for _, n := range w.numbers() {
+			w.faults(n, storetest.Faults{Delay: time.Millisecond})
+		}
+		w.faults(slow, storetest.Faults{})
+		for range 20 {
+			read()
+		}
+		before := p.Stats().Decoded
+		if read(); p.Stats().Decoded != before {
+			t.Error("a store that is fast again is still not trusted")
+		}
+		p.Close()
+	})
+}
+
+// TestFetchInLittleMemory: reads that are larger than the whole budget, many at once, degraded: all end.
+func TestFetchInLittleMemory(t *testing.T) {
+	w := newWorld(t, 6)
+	cfg := w.config()
+	cfg.Memory = 64 << 10
+	p, _ := w.start(cfg)
+	w.placeAll(p, placement.ClassData, 500_000, 300_000)
+	w.mem[2].Clear()
+	w.faults(4, storetest.Faults{Err: errors.New("gone")})
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() { w.expectRead(p, uint64(i%2)+1) })
+	}
+	wg.Wait()
+}
+
 func TestFetchEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 6)

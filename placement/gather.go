@@ -99,13 +99,17 @@ func (g *gather) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer g.drain() // after the cancel
 	defer cancel()
+	late := g.p.speeds.late(g.p.cfg.HedgeAfter)
 	for i := range g.wants {
 		w := &g.wants[i]
-		if !g.ask(ctx, place{w.shard, g.rec.Shards[w.shard].Store}, w.lo, w.hi, false) {
+		store := g.rec.Shards[w.shard].Store
+		switch {
+		case !g.ask(ctx, place{w.shard, store}, w.lo, w.hi, false):
 			w.bad = true
+		case g.p.speeds.expect(store) >= late: // do not wait to see it late again
+			w.bad, w.extra = true, 1
 		}
 	}
-	late := g.p.speeds.late(g.p.cfg.HedgeAfter)
 	timer := time.NewTimer(late)
 	defer timer.Stop()
 	for {
@@ -436,6 +440,9 @@ func (g *gather) drain() {
 	for len(g.flying) > 0 {
 		r := <-g.results
 		r.r.cancel()
+		if took := time.Since(r.r.start); r.err != nil && took >= g.p.cfg.HedgeAfter {
+			g.p.speeds.slow(r.r.store, took)
+		}
 		g.flying = slices.DeleteFunc(g.flying, func(x *reading) bool { return x == r.r })
 		g.bufs = append(g.bufs, r.buf)
 	}

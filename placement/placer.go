@@ -81,6 +81,7 @@ func New(cfg Config) *Placer {
 	p := &Placer{
 		cfg: cfg, front: newBudget(front), spare: newBudget(front), back: newBudget(max(cfg.Memory-2*front, 1)),
 		queue: newQueue(), changed: make(chan struct{}),
+		speeds: speeds{of: map[uint32]time.Duration{}},
 		broken: map[uint64]map[place]span{}, whole: map[uint64]time.Time{},
 	}
 	p.ctx, p.stop = context.WithCancel(context.Background())

@@ -235,9 +235,14 @@ func (p *Placer) follow(ctx context.Context, rec *Record, failed map[uint32]erro
 			if skip[info.Number] || !info.Online || ctx.Err() != nil {
 				continue
 			}
-			if p.sample(ctx, rec, place{i, info.Number}, p.anyGroup(rec, i)) == nil {
+			switch stateOf(p.sample(ctx, rec, place{i, info.Number}, p.anyGroup(rec, i))) {
+			case stateGood:
 				rec.Shards[i].Store, rec.Shards[i].Held = info.Number, true
 				skip[info.Number] = true
+			case stateAway:
+				skip[info.Number] = true // it would make each of the others wait as well
+			}
+			if rec.Shards[i].Held {
 				break
 			}
 		}

@@ -17,9 +17,6 @@ func (s *speeds) note(store uint32, took time.Duration, ok bool) {
 	const penalty = 2 * time.Second
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.of == nil {
-		s.of = map[uint32]time.Duration{}
-	}
 	if !ok {
 		s.of[store] = average(s.of[store], max(took, penalty))
 		return
@@ -40,6 +37,15 @@ func (s *speeds) expect(store uint32) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.of[store]
+}
+
+// slow takes the time after which a read was given up.
+func (s *speeds) slow(store uint32, took time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if took > s.of[store] {
+		s.of[store] = took
+	}
 }
 
 // late is how long a read may take before another is asked: twice what reads take lately, and at least least.

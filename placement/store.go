@@ -43,7 +43,7 @@ type StoreInfo struct {
 	Name          string // as users know it
 	Owner         crypt.OwnerKey
 	Site, Machine string  // failure domains; a store without a machine counts as one of its own
-	Free          int64   // bytes that it would take now
+	Free          int64   // bytes that it would take now; where that is not known a guess, for 0 means full
 	Reliability   float64 // measured share of the time that it answers rightly, 0 to 1
 	Online        bool    // can be asked now
 	Here          bool    // on this machine: no protection against its loss
@@ -57,7 +57,7 @@ type Stores interface {
 }
 
 // Payloads gives closed stripes that lie on this machine. Payload appends to dst (the returned slice may be other memory,
-// then it is only read). An error that is fs.ErrNotExist says that the stripe is not here (any more). If Payloads also has a
+// then it is only read); it must not call the Placer. An error that is fs.ErrNotExist says that the stripe is not here (any more). If Payloads also has a
 // method PayloadSize(stripe uint64) (bytes int, ok bool), Stats knows the size of what is queued.
 type Payloads interface {
 	Payload(ctx context.Context, stripe uint64, dst []byte) (payload []byte, class uint8, err error)

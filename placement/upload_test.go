@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -386,4 +387,45 @@ func TestMemoryBoundsUploads(t *testing.T) {
 		}
 		p.Close()
 	})
+}
+
+// TestEncodeBesideUpload: a checkpoint asks for the records of stripes that are being uploaded.
+func TestEncodeBesideUpload(t *testing.T) {
+	w := newWorld(t, 8)
+	p := placement.New(w.config())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- p.Run(ctx) }()
+	var asked sync.WaitGroup
+	records := make([][]byte, 40)
+	for i := range records {
+		stripe := uint64(i%10) + 1
+		if i < 10 {
+			w.addStripe(stripe, placement.ClassIndex, 30_000)
+			p.Enqueue(stripe, placement.ClassIndex)
+		}
+		asked.Go(func() {
+			var err error
+			if records[i], err = p.Encode(t.Context(), stripe); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	asked.Wait()
+	if err := p.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range records {
+		stripe := uint64(i%10) + 1
+		w.expectWhole(stripe)
+		got, err := p.Fetch(t.Context(), stripe, b, 10, 20_000, nil)
+		if err != nil || string(got) != string(w.original[stripe][10:20_010]) {
+			t.Errorf("stripe %d by the record of Encode: %d bytes, %v", stripe, len(got), err)
+		}
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run: %v", err)
+	}
+	p.Close()
 }
