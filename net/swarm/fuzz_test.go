@@ -35,8 +35,8 @@ func FuzzTicketBody(f *testing.F) {
 }
 
 func FuzzRecord(f *testing.F) {
-	c := newCast(f, 2)
-	f.Add(c.sign(failer{f}, 0, 1, 1))
+	c := castOf(f, fixedParty(f))
+	f.Add(c.sign(failer{f}, 0, 0, 1))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r := c.roster(t)
 		r.merge([][]byte{raw})
@@ -46,9 +46,9 @@ func FuzzRecord(f *testing.F) {
 
 // FuzzRecordBody signs what the fuzzer makes, so that it gets past the signature.
 func FuzzRecordBody(f *testing.F) {
-	c := newCast(f, 2)
+	c := castOf(f, fixedParty(f))
 	id := GenesisID(c.genesis)
-	e, _ := parseRecord(id, c.sign(failer{f}, 0, 1, 1))
+	e, _ := parseRecord(id, c.sign(failer{f}, 0, 0, 1))
 	body, _ := crypt.EncodeCBOR(e.record)
 	f.Add(body)
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -60,7 +60,7 @@ func FuzzRecordBody(f *testing.F) {
 }
 
 func FuzzCard(f *testing.F) {
-	p := newParty(f, "anna")
+	p := fixedParty(f)
 	c := card{Version: 1, Certificate: p.cert, Seq: 1, Addrs: []string{"/ip4/10.0.0.1/tcp/1"}}
 	body, _ := crypt.EncodeCBOR(c)
 	f.Add(body)
@@ -87,8 +87,8 @@ func FuzzHello(f *testing.F) {
 }
 
 func FuzzAdmission(f *testing.F) {
-	c := newCast(f, 2)
-	a := Admission{Genesis: c.genesis, Records: [][]byte{c.sign(failer{f}, 0, 1, 1)}}
+	c := castOf(f, fixedParty(f))
+	a := Admission{Genesis: c.genesis, Records: [][]byte{c.sign(failer{f}, 0, 0, 1)}}
 	b, _ := a.Marshal()
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {

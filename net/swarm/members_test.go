@@ -21,10 +21,15 @@ type cast struct {
 }
 
 func newCast(t testing.TB, n int) *cast {
-	c := new(cast)
+	var all []*party
 	for i := range n {
-		c.all = append(c.all, newParty(t, fmt.Sprint("owner ", i)))
+		all = append(all, newParty(t, fmt.Sprint("owner ", i)))
 	}
+	return castOf(t, all...)
+}
+
+func castOf(t testing.TB, all ...*party) *cast {
+	c := &cast{all: all}
 	g, err := NewGenesis(c.all[0].root, "owner 0", time.Unix(1_700_000_000, 0))
 	if err != nil {
 		t.Fatal(err)

@@ -251,35 +251,3 @@ func (s *Swarm) revoke(owner crypt.OwnerKey) error {
 	}
 	return s.learn([][]byte{e.raw}, nil)
 }
-
-// renewCard signs a new card if what it says has changed.
-func (s *Swarm) renewCard() error {
-	addrs := s.ownAddrs()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := card{
-		Version: 1, Certificate: s.cfg.Certificate, Machine: s.cfg.Machine, Site: s.cfg.Site,
-		Name: s.cfg.Name, Gives: s.cfg.Gives, Addrs: addrs,
-	}
-	if old := s.cards[s.host.ID()]; old != nil && old.Seq >= s.seq && old.says(&c) {
-		s.mine = old
-		return nil
-	}
-	s.seq = max(s.seq+1, uint64(max(0, s.cfg.Now().UnixNano())))
-	c.Seq = s.seq
-	d, err := signCard(s.roster.id, s.cfg.Device, c, s.cfg.Now())
-	if err != nil {
-		return err
-	}
-	s.mine = d
-	s.cards.put(d)
-	s.sum, s.dirty = digest(s.roster, s.cards), true
-	s.changed()
-	return nil
-}
-
-// says compares two cards but for their numbers.
-func (c *card) says(o *card) bool {
-	return slices.Equal(c.Certificate, o.Certificate) && c.Machine == o.Machine && c.Site == o.Site &&
-		c.Name == o.Name && c.Gives == o.Gives && slices.Equal(c.Addrs, o.Addrs)
-}

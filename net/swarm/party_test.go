@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,10 +36,25 @@ func newParty(t testing.TB, name string) *party {
 	return partyOf(t, name, root, crypt.RightWrite|crypt.RightInvite)
 }
 
+// fixedParty is always the same one: fuzzing wants runs that can be repeated.
+func fixedParty(t testing.TB) *party {
+	t.Helper()
+	root, err := crypt.RootFromPhrase(strings.Repeat("abandon ", 23) + "art")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return partyWith(t, "fixed", root, crypt.DeviceFromSeed([32]byte{1}), crypt.RightInvite)
+}
+
 // partyOf is a further device of an owner.
 func partyOf(t testing.TB, name string, root *crypt.Root, rights uint64) *party {
 	t.Helper()
-	p := &party{name: name, root: root, device: crypt.NewDevice(), fs: vfs.NewMem()}
+	return partyWith(t, name, root, crypt.NewDevice(), rights)
+}
+
+func partyWith(t testing.TB, name string, root *crypt.Root, device *crypt.Device, rights uint64) *party {
+	t.Helper()
+	p := &party{name: name, root: root, device: device, fs: vfs.NewMem()}
 	c, err := root.Certify(crypt.Certificate{Device: p.device.Key(), Wrap: p.device.Wrap(), WriterEpoch: 1, Rights: rights, NotBefore: 1})
 	if err != nil {
 		t.Fatal(err)

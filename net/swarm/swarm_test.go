@@ -333,3 +333,82 @@ func TestDiscovery(t *testing.T) {
 		t.Errorf("bert asks where carl is: %v %v", info, ok)
 	}
 }
+
+// What libp2p brings for those behind a NAT starts and ends with the node.
+func TestWithReachability(t *testing.T) {
+	with := func(c *Config, _ *limits) { c.NAT = true }
+	a, b := newParty(t, "anna").found(t), newParty(t, "bert")
+	sa := a.start(t, with)
+	sb := b.joins(t, sa).start(t, with)
+	meet(t, sb, a)
+	sa.Handle(testProto, echo)
+	if err := ask(t.Context(), sb, sa.Self().ID); err != nil {
+		t.Error(err)
+	}
+	id, _ := peer.Decode(sb.Self().ID)
+	stranger, _ := peerID(newParty(t, "mallory").device.Key())
+	if !sa.AllowReserve(id, nil) || sa.AllowReserve(stranger, nil) || sa.AllowConnect(stranger, nil, id) || sa.AllowConnect(id, nil, stranger) {
+		t.Error("the relay is not for members, or not for members only")
+	}
+}
+
+// A handler that waits for its stream or its context does not outlive Close.
+func TestCloseEndsHandlers(t *testing.T) {
+	a, b := newParty(t, "anna").found(t), newParty(t, "bert")
+	sa := a.start(t)
+	sb := b.joins(t, sa).start(t)
+	began, ended := make(chan struct{}), make(chan struct{})
+	sa.Handle(testProto, func(ctx context.Context, _ Peer, st Stream) {
+		defer close(ended)
+		close(began)
+		<-ctx.Done()
+		io.Copy(io.Discard, st)
+	})
+	st, err := sb.Stream(t.Context(), sa.Self().ID, testProto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	if err := sa.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-ended:
+	default:
+		t.Error("Close returned before the handler did")
+	}
+}
+
+func BenchmarkRoundTrip(b *testing.B) {
+	anna, bert := newParty(b, "anna").found(b), newParty(b, "bert")
+	sa := anna.start(b)
+	sb := bert.joins(b, sa).start(b)
+	sa.Handle(testProto, echo)
+	id := sa.Self().ID
+	b.Run("kept stream", func(b *testing.B) {
+		st, err := sb.Stream(b.Context(), id, testProto)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer st.Close()
+		buf := make([]byte, 64)
+		for b.Loop() {
+			if _, err := st.Write(buf); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.ReadFull(st, buf); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("new stream", func(b *testing.B) {
+		for b.Loop() {
+			if err := ask(b.Context(), sb, id); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
