@@ -367,6 +367,9 @@ func (g *gather) arrived(res readResult) {
 }
 
 func (g *gather) refused(r *reading, err error, hinted bool) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		err = errSilent
+	}
 	g.gone[r.place] = err
 	missing := errors.Is(err, ErrNoShard)
 	if missing || errors.Is(err, ErrWrongBytes) {
@@ -419,7 +422,7 @@ func (g *gather) unreadable(because error) error {
 	}
 	for _, r := range g.flying {
 		if g.reasons[r.store] == nil {
-			g.reasons[r.store] = errors.New("it does not answer")
+			g.reasons[r.store] = errSilent
 		}
 	}
 	infos := make([]StoreInfo, 0, len(g.infos))

@@ -10,8 +10,8 @@ import (
 // Reasons for which a store was not asked.
 var (
 	errOffline = errors.New("it is offline")
+	errSilent  = errors.New("it does not answer")
 	errHere    = errors.New("it is on this machine")
-	errSame    = errors.New("it shares a failure domain with another that took a shard")
 )
 
 // ErrTooFew says that fewer stores are known than the policy needs: nothing that this machine does alone will help.
