@@ -86,6 +86,9 @@ func (p Policy) Needs() int {
 	return p.data(1 << 20).N()
 }
 
+// maxSpread bounds the shards of new stripes: a record of so many stays below the 2 KiB that a tree holds as a value.
+const maxSpread = 56
+
 // Code is the code of new stripes of a class when so many stores in distinct failure domains are known, this machine not
 // counted. False: there are too few, or the policy is Solo; the stripe stays here.
 //
@@ -98,7 +101,7 @@ func (p Policy) Needs() int {
 //	2+1      2+1 from 3        1+2 on 3, 2+2 from 4
 //	4+2      4+2 from 6        2+4 on 6, 3+4 on 7, 4+4 from 8
 //	10+6     10+6 from 16      (n-12)+12 on 16 to 21, 10+12 from 22
-//	20+20    20+20 from 40     4+(n-4) on 40 to 43, (n-40)+40 on 44 to 59, 20+40 from 60
+//	20+20    20+20 from 40     4+(n-4) on 40 to 43, (n-40)+40 on 44 to 55, 16+40 from 56
 func (p Policy) Code(class uint8, stores int) (Code, bool) {
 	c := p.data(stores)
 	if c.K == 0 || stores < c.N() {
@@ -107,7 +110,7 @@ func (p Policy) Code(class uint8, stores int) (Code, bool) {
 	if class != ClassIndex && class != ClassMetadata {
 		return c, true
 	}
-	k := min(c.K, max(stores-2*c.M, c.K/5, 1))
+	k := min(c.K, max(min(stores, maxSpread)-2*c.M, c.K/5, 1))
 	return Code{K: k, M: min(2*c.M, stores-k)}, true
 }
 

@@ -15,7 +15,7 @@ func TestCodeVectors(t *testing.T) {
 	var got bytes.Buffer
 	fmt.Fprintln(&got, "# Shard IDs of the payload of k*1024 bytes whose byte i is (i*7 + i/256) mod 256.")
 	var c coders
-	for _, code := range []Code{{1, 0}, {1, 2}, {1, 4}, {2, 1}, {2, 2}, {2, 4}, {3, 4}, {4, 2}, {4, 4}, {10, 6}, {10, 12}, {20, 20}, {20, 40}} {
+	for _, code := range []Code{{1, 0}, {1, 2}, {1, 4}, {2, 1}, {2, 2}, {2, 4}, {3, 4}, {4, 2}, {4, 4}, {10, 6}, {10, 12}, {20, 20}, {16, 40}} {
 		payload := make([]byte, code.K<<10)
 		for i := range payload {
 			payload[i] = byte(i*7 + i/256)

@@ -66,6 +66,14 @@ func TestRecordLimits(t *testing.T) {
 	if n := len(whole.Append(nil)); n > 232 {
 		t.Errorf("a 4+2 record takes %d bytes", n)
 	}
+	wide := Record{Stripe: 1<<64 - 1, Class: ClassIndex, Code: Code{16, 40}, ShardSize: 1 << 20, Payload: 16 << 20, Live: 16 << 20,
+		Birth: 1<<63 - 1, Generation: 1 << 40}
+	for range wide.Code.N() {
+		wide.Shards = append(wide.Shards, Shard{Store: 1<<20 - 1, Held: true})
+	}
+	if n := len(wide.Append(nil)); n > 2<<10 {
+		t.Errorf("the widest record takes %d bytes", n)
+	}
 	for name, spoil := range map[string]func(r *Record){
 		"class 0":                 func(r *Record) { r.Class = 0 },
 		"class beyond":            func(r *Record) { r.Class = 0x10 },
