@@ -306,3 +306,9 @@ func (d *Node) Close() error {
 	d.wg.Wait()
 	return nil
 }
+
+// A node is all of a network that net/wire asks for.
+var (
+	_ wire.Dialer   = (*Node)(nil)
+	_ wire.Listener = (*Node)(nil)
+)

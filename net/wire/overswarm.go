@@ -82,3 +82,10 @@ func admission(a *swarm.Admission, err error) ([]byte, error) {
 	}
 	return state, err
 }
+
+// A swarm is all of a network that this package asks for, and a door besides.
+var (
+	_ Dialer   = (*SwarmNet)(nil)
+	_ Listener = (*SwarmNet)(nil)
+	_ Door     = (*SwarmNet)(nil)
+)
