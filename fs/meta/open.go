@@ -132,7 +132,10 @@ func (d *DB) recover(ctx context.Context) error {
 		return err
 	}
 	d.applied.Store(uint64(after))
-	r := &replay{d: d, good: map[place]bool{}}
+	r, err := newReplay(d)
+	if err != nil {
+		return err
+	}
 	d.journal, err = journal.Open(journal.Config{
 		FS: d.cfg.FS, Dir: d.cfg.FS.PathJoin(d.cfg.Dir, "journal"), Key: d.cfg.AtRest,
 		SegmentSize: min(max(d.cfg.Journal/4, 64<<10), journal.DefaultSegmentSize),

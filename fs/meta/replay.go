@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -15,8 +16,17 @@ import (
 // showed there before comes back: it may have been synced long ago.
 type replay struct {
 	d    *DB
-	good map[place]bool // answers of ValidRef
+	good map[place]bool  // answers of ValidRef
+	torn map[string]bool // names of torn windows that only the tree can heal
 	b    Batch
+}
+
+func newReplay(d *DB) (*replay, error) {
+	r := &replay{d: d, good: make(map[place]bool), torn: make(map[string]bool)}
+	return r, d.locals(localTorn, func(rest string, _ []byte) error {
+		r.torn[localTorn+rest] = true
+		return nil
+	})
 }
 
 type place struct {
@@ -54,16 +64,16 @@ func (r *replay) mend(rec []byte) ([]byte, error) {
 		if !ok {
 			break
 		}
-		if st.op == opPut && keyKind(st.key) == KindWindow {
-			did, err := r.window(&st)
-			if err != nil {
+		mended := false
+		if st.op <= opDelete && keyKind(st.key) == KindWindow {
+			var err error
+			if mended, err = r.window(&st); err != nil {
 				return nil, err
 			}
-			if changed = changed || did; did {
-				continue
-			}
 		}
-		r.b.add(st.op, st.key, st.value)
+		if changed = changed || mended; !mended {
+			r.b.add(st.op, st.key, st.value)
+		}
 	}
 	if s.err != nil || !changed {
 		return rec, s.err
@@ -71,15 +81,34 @@ func (r *replay) mend(rec []byte) ([]byte, error) {
 	return r.b.buf, r.b.err
 }
 
-// window adds a mended window to r.b if it has torn extents.
+// window adds what a step makes of a window to r.b, if that is not simply the step.
 func (r *replay) window(st *step) (bool, error) {
 	ino, w := keyIno(st.key), keyNumber(st.key)
-	extents, err := ParseWindow(w, st.value)
-	if err != nil {
+	keep, gaps, err := r.sift(st)
+	switch {
+	case err != nil:
 		return false, err
+	case len(gaps) > 0:
+		return true, r.fill(ino, w, keep, gaps)
+	case !r.torn[tornName(ino, w)]:
+		return false, nil
 	}
-	var keep []Extent
-	var gaps []span
+	// A later whole version of the window: what the torn one lacked is not missed any more.
+	delete(r.torn, tornName(ino, w))
+	r.b.add(st.op, st.key, st.value)
+	r.b.deleteLocal(tornName(ino, w))
+	return true, nil
+}
+
+// sift tells the extents of a window that are whole from the ranges of those that are not.
+func (r *replay) sift(st *step) (keep []Extent, gaps []span, err error) {
+	if st.op == opDelete {
+		return nil, nil, nil
+	}
+	extents, err := ParseWindow(keyNumber(st.key), st.value)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, e := range extents {
 		if r.valid(&e.Ref) {
 			keep = append(keep, e)
@@ -87,13 +116,10 @@ func (r *replay) window(st *step) (bool, error) {
 		}
 		gaps = append(gaps, span{e.Off, e.end()})
 		if err := r.d.dropChunk(e.Ref.DedupID()); err != nil {
-			return false, err
+			return nil, nil, err
 		}
 	}
-	if len(gaps) == 0 {
-		return false, nil
-	}
-	return true, r.fill(ino, w, keep, gaps)
+	return keep, gaps, nil
 }
 
 // valid asks whether a chunk is whole, once for each. A stripe that has a record was closed, and synced before.
@@ -119,16 +145,49 @@ func (r *replay) closed(stripe uint64) bool {
 
 // fill puts into r.b what the window showed before in the gaps. If only the tree knows that, the window is noted as torn.
 func (r *replay) fill(ino, w uint64, keep []Extent, gaps []span) error {
-	old, known, err := r.d.overlayWindow(ino, w)
+	old, known, err := r.inBatch(appendNumbered(nil, ino, KindWindow, w))
+	if err == nil && !known {
+		old, known, err = r.d.overlayWindow(ino, w)
+	}
 	if err != nil {
 		return err
 	}
 	r.d.log.Warn("metadata: a power cut tore data that was never synced", "inode", ino, "window", w, "extents", len(gaps))
 	r.b.PutWindow(ino, w, mergeExtents(keep, old, gaps))
-	if !known {
-		r.b.putLocal(tornName(ino, w), packSpans(gaps))
+	if name := tornName(ino, w); !known || r.torn[name] {
+		r.torn[name] = true
+		r.b.putLocal(name, packSpans(gaps))
 	}
 	return nil
+}
+
+// inBatch reads a window as the steps before it in the same record left it; known is false if they say nothing about it.
+func (r *replay) inBatch(key []byte) (extents []Extent, known bool, err error) {
+	s := readSteps(r.b.buf, opDrop)
+	for {
+		st, ok := s.next()
+		if !ok {
+			return extents, known, errors.Join(err, s.err)
+		}
+		switch {
+		case st.op == opPut && bytes.Equal(st.key, key):
+			known = true
+			extents, err = ParseWindow(keyNumber(key), st.value)
+		case st.op == opDelete && bytes.Equal(st.key, key), st.hides(key):
+			known, extents = true, nil
+		}
+	}
+}
+
+// hides says whether a removal or a clip hides the record.
+func (s *step) hides(rk []byte) bool {
+	switch {
+	case s.op == opRemove:
+		return s.number() == keyIno(rk)
+	case s.op == opClip && s.number() == keyIno(rk):
+		return mark{clip: binary.BigEndian.Uint64(s.value)}.hides(rk)
+	}
+	return false
 }
 
 // overlayWindow reads a window without the tree; known is false if the tree would have to be asked.
