@@ -12,10 +12,12 @@ import (
 // defaults that are said with them.
 type ClientConfig struct {
 	Dialer Dialer
-	Device *crypt.Device  // signs deletes
-	Owner  crypt.OwnerKey // ours
-	Swarm  crypt.ID       // scope of the signatures of deletes
-	Meter  *Meter
+	Device *crypt.Device // signs deletes
+	// Certificate of Device, with the right to write; shown with deletes.
+	Certificate []byte
+	Owner       crypt.OwnerKey // ours
+	Swarm       crypt.ID       // scope of the signatures of deletes
+	Meter       *Meter
 
 	Bulk    int           // streams to one peer for large transfers (8)
 	Small   int           // streams to one peer for small requests (16)

@@ -49,7 +49,7 @@ func good() map[string]any {
 		"put 1 MiB":        request{Code: opPut, Body: 1 << 20, Shard: shard, Stripe: 3<<40 | 5, Generation: 1},
 		"get two groups":   request{Code: opGet, Shard: shard, Size: 1 << 20, Offset: 65536, Length: 32768},
 		"has":              request{Code: opHas, Shard: shard},
-		"delete":           request{Code: opDelete, Shard: shard, Stripe: 3<<40 | 5, Generation: 1, Signature: sig},
+		"delete":           request{Code: opDelete, Shard: shard, Stripe: 3<<40 | 5, Generation: 1, Signature: sig, Certificate: []byte("certificate")},
 		"info":             request{Code: opInfo},
 		"head put":         request{Code: opHeadPut, Body: 4711},
 		"head get":         request{Code: opHeadGet, Owner: key},

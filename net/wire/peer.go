@@ -176,12 +176,13 @@ func (p *Peer) Has(ctx context.Context, id crypt.ID) (size int64, ok bool, err e
 }
 
 // Delete asks the peer to forget what a Put of the same three brought; the
-// request is signed. ErrNotFound if it does not hold it.
+// request is signed. ErrNotFound if it does not hold it, ErrDenied if this
+// device's certificate does not give the right to write.
 func (p *Peer) Delete(ctx context.Context, what Put) error {
 	sig := p.c.cfg.Device.Sign(deleteContext, p.c.cfg.Swarm, deleteBody(p.c.cfg.Owner, what))
 	err := p.small.do(ctx, func(k *call) error {
 		q := request{Code: opDelete, Shard: what.Shard[:], Stripe: what.Stripe, Generation: what.Generation}
-		q.Signature = sig
+		q.Signature, q.Certificate = sig, p.c.cfg.Certificate
 		if err := k.ask(&q, nil); err != nil {
 			return err
 		}

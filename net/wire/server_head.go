@@ -85,7 +85,8 @@ func (c *session) bundles(ctx context.Context, owner crypt.OwnerKey) ([][]byte, 
 	return parts, nil
 }
 
-// certificate checks that the stranger's certificate is that of its device.
+// certificate checks that the certificate shown is valid and that of the device
+// at the other end.
 func (c *session) certificate(q *request) (crypt.Certificate, error) {
 	cert, err := crypt.ParseCertificate(q.Certificate)
 	if err != nil {

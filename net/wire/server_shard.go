@@ -129,6 +129,13 @@ func (c *session) delete(ctx context.Context, q *request) error {
 	if len(q.Shard) != 32 || len(q.Signature) != 64 {
 		return refuse(ErrMalformed, "a delete needs a shard ID and a signature")
 	}
+	cert, err := c.certificate(q)
+	if err != nil {
+		return err
+	}
+	if cert.Owner != c.from.Owner || cert.Rights&crypt.RightWrite == 0 {
+		return refuse(ErrDenied, "this device may not delete what its owner has put")
+	}
 	p := Put{Shard: crypt.ID(q.Shard), Stripe: q.Stripe, Generation: q.Generation}
 	if c.from.Device.Verify(deleteContext, c.cfg.Swarm, deleteBody(c.from.Owner, p), q.Signature) != nil {
 		return refuse(ErrDenied, "the signature under the delete is wrong")

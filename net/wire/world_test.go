@@ -51,7 +51,7 @@ func (w *world) serve(t testing.TB, limits wire.Limits) *world {
 
 func (w *world) clientConfig() wire.ClientConfig {
 	return wire.ClientConfig{
-		Dialer: countingDialer{w.dialer, &w.opened}, Device: w.alice.device, Owner: w.alice.root.Owner(), Swarm: w.swarm,
+		Dialer: countingDialer{w.dialer, &w.opened}, Device: w.alice.device, Certificate: w.alice.raw, Owner: w.alice.root.Owner(), Swarm: w.swarm,
 	}
 }
 
