@@ -94,6 +94,7 @@ type Depot struct {
 	open   map[*Reservation]struct{}
 
 	broken atomic.Bool // the index could not be written
+	closed atomic.Bool
 	kick   chan struct{}
 	stop   context.CancelFunc
 	done   sync.WaitGroup
@@ -171,8 +172,12 @@ func (d *Depot) wake() {
 	}
 }
 
-// Close ends open reservations and background work and closes the files. Calls that are under way must have ended.
+// Close ends open reservations and background work and closes the files. Calls that are under way must have ended, and
+// none may follow, but for a Close, which does nothing.
 func (d *Depot) Close() error {
+	if d.closed.Swap(true) {
+		return nil
+	}
 	d.stop()
 	d.done.Wait()
 	d.mu.Lock()

@@ -8,13 +8,11 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hammockfs/hammock/crypt"
 )
 
@@ -145,7 +143,7 @@ func TestSizes(t *testing.T) {
 		}
 		wantHas(t, d, owner(1), data, true)
 	}
-	if u := d.Usage(); u.Shards != 8 || u.Reserved != 0 || u.Used == 0 || u.Stored < u.Used {
+	if u := d.Usage(); u.Shards != 8 || u.Reserved != 0 || u.Used == 0 || u.Stored < u.Used-8*indexCost {
 		t.Errorf("%+v", u)
 	}
 }
@@ -335,6 +333,17 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+func TestOneShardForManyStripes(t *testing.T) {
+	d, _, _ := fresh(t)
+	data := shard(1, 10)
+	for i := range uint64(maxStripes) {
+		mustStore(t, d, owner(1), data, i)
+	}
+	wantErr(t, store(d, announce(owner(1), data, maxStripes, 1), data), ErrQuota)
+	mustStore(t, d, owner(1), data, 5)
+	mustStore(t, d, owner(2), data, 5)
+}
+
 func TestReservationDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := open(t, small(vfs.NewMem(), &clock{}))
@@ -500,88 +509,5 @@ func TestManyAtOnce(t *testing.T) {
 				t.Error(err)
 			}
 		}
-	}
-}
-
-// failing wraps a file system so that operations fail while the injector is set.
-func failing(fs vfs.FS) (vfs.FS, *atomic.Pointer[func(errorfs.Op) error]) {
-	var inject atomic.Pointer[func(errorfs.Op) error]
-	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if f := inject.Load(); f != nil {
-			return (*f)(op)
-		}
-		return nil
-	})), &inject
-}
-
-func TestFailingDisk(t *testing.T) {
-	for name, c := range map[string]struct {
-		kind errorfs.OpKind
-		give error
-		want error
-	}{
-		"full at a write": {errorfs.OpFileWriteAt, syscall.ENOSPC, ErrDiskFull},
-		"full at a sync":  {errorfs.OpFileSyncData, syscall.ENOSPC, ErrDiskFull},
-		"broken write":    {errorfs.OpFileWriteAt, syscall.EIO, syscall.EIO},
-		"broken sync":     {errorfs.OpFileSyncData, syscall.EIO, syscall.EIO},
-	} {
-		t.Run(name, func(t *testing.T) {
-			fs, inject := failing(vfs.NewMem())
-			d := open(t, small(fs, &clock{}))
-			before, data := shard(1, 60_000), shard(2, 60_000)
-			mustStore(t, d, owner(1), before, 1)
-			fail := func(op errorfs.Op) error {
-				if op.Kind == c.kind && bytes.HasSuffix([]byte(op.Path), []byte(".seg")) {
-					return c.give
-				}
-				return nil
-			}
-			inject.Store(&fail)
-			wantErr(t, store(d, announce(owner(1), data, 2, 1), data), c.want)
-			wantHas(t, d, owner(1), data, false)
-			if u := d.Usage(); u.Reserved != 0 || u.Shards != 1 {
-				t.Errorf("%+v", u)
-			}
-			inject.Store(nil)
-			mustStore(t, d, owner(1), data, 2)
-			for _, p := range [][]byte{before, data} {
-				if err := verify(d, owner(1), p); err != nil {
-					t.Error(err)
-				}
-			}
-			if err := d.Close(); err != nil {
-				t.Fatal(err)
-			}
-		})
-	}
-}
-
-func TestFailingIndex(t *testing.T) {
-	fs, inject := failing(vfs.NewMem())
-	d := open(t, small(fs, &clock{}))
-	before, data := shard(1, 60_000), shard(2, 60_000)
-	mustStore(t, d, owner(1), before, 1)
-	fail := func(op errorfs.Op) error {
-		if bytes.HasSuffix([]byte(op.Path), []byte(".log")) && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-			return syscall.EIO
-		}
-		return nil
-	}
-	inject.Store(&fail)
-	wantErr(t, store(d, announce(owner(1), data, 2, 1), data), ErrClosed)
-	inject.Store(nil)
-	wantErr(t, store(d, announce(owner(1), data, 2, 1), data), ErrClosed)
-	wantErr(t, d.Delete(ctx, owner(1), crypt.Sum(before), 1, 1), ErrClosed)
-	if err := verify(d, owner(1), before); err != nil {
-		t.Error(err)
-	}
-	_ = d.Close()
-	d = open(t, small(fs, &clock{}))
-	if err := verify(d, owner(1), before); err != nil {
-		t.Error(err)
-	}
-	mustStore(t, d, owner(1), data, 2)
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -145,7 +145,7 @@ func openIndex(fs vfs.FS, dir string, log *slog.Logger) (*index, error) {
 	cache := pebble.NewCache(8 << 20)
 	defer cache.Unref()
 	o := &pebble.Options{
-		FS:                 fs,
+		FS:                 orderedFS{fs},
 		Cache:              cache,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLog{log},

@@ -51,10 +51,13 @@ func (l *ledger) add(owner crypt.OwnerKey, by account) {
 	}
 }
 
-// charge is what a claim on a shard costs: a record of its own, whether it has one or not.
-func charge(size int64) int64 { return recordLen(size, 1) }
+// indexCost is about what a claim takes in the index, in bytes.
+const indexCost = 256
 
-// by is the account change of a claim that is live or in the trash.
+// charge is what a claim on a shard costs: a record of its own, whether it has one or not, and its place in the index.
+func charge(size int64) int64 { return recordLen(size, 1) + indexCost }
+
+// account is what a claim adds to its owner's account.
 func (c *claim) account() account {
 	if c.trashed != 0 {
 		return account{trash: charge(int64(c.size))}

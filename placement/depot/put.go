@@ -10,6 +10,9 @@ import (
 	"github.com/hammockfs/hammock/crypt"
 )
 
+// maxStripes is for how many of his stripes an owner may hold one shard: its entry in the index names them all.
+const maxStripes = 256
+
 // maxRecord is the longest record that a put writes.
 var maxRecord = recordLen(MaxShard, 1)
 
@@ -59,12 +62,9 @@ func (d *Depot) reserve(ctx context.Context, p Put) (*Reservation, error) {
 	if err := d.alive(); err != nil {
 		return nil, err
 	}
-	// A claim that the owner has already is not charged twice.
-	h, cost := p.hold(), charge(p.Size)
-	if _, ok, err := d.index.claim(&h); err != nil {
+	cost, err := d.cost(&p)
+	if err != nil {
 		return nil, err
-	} else if ok {
-		cost = 0
 	}
 	n := recordLen(p.Size, 1)
 	if err := d.take(p.Owner, cost, n); err != nil {
@@ -85,6 +85,23 @@ func (d *Depot) reserve(ctx context.Context, p Put) (*Reservation, error) {
 	d.mu.Unlock()
 	r.idle = time.AfterFunc(IdleTime, r.Abort)
 	return r, nil
+}
+
+// cost is what a put adds to what its owner is charged: nothing if he has the same claim already.
+func (d *Depot) cost(p *Put) (int64, error) {
+	h, others := p.hold(), 0
+	_, mine, err := d.index.claim(&h)
+	if err != nil || mine {
+		return 0, err
+	}
+	err = d.index.each(claimPrefix(p.Owner, p.Shard), func(_, _ []byte) error {
+		others++
+		return nil
+	})
+	if err == nil && others >= maxStripes {
+		err = fmt.Errorf("%w: he holds this shard for %d stripes already", ErrQuota, others)
+	}
+	return charge(p.Size), err
 }
 
 // buffer returns an empty slice with room for n bytes.

@@ -267,14 +267,6 @@ func (f *flusher) flush(sync func() error) error {
 	return f.err
 }
 
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // diskError says ErrDiskFull where the operating system said ENOSPC or EDQUOT.
 func diskError(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {

@@ -1,0 +1,196 @@
+package depot
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/hammockfs/hammock/crypt"
+)
+
+// promises are what a depot has said yes to: which shards of owner 1 stand, by stripe, and which are deleted. What is
+// under way may be either.
+type promises struct {
+	stands map[uint64]bool
+	head   *crypt.Bundle
+}
+
+// cut is a file system as a power cut left it, and what had been promised before.
+type cut struct {
+	fs *vfs.MemFS
+	promises
+}
+
+// recorder cuts the power, on a copy, before every k-th operation that changes something.
+type recorder struct {
+	mu     sync.Mutex
+	fs     *vfs.MemFS
+	every  int
+	ops    int
+	now    promises
+	busy   map[uint64]bool // stripes that something is being done to
+	cuts   []cut
+	random *rand.Rand
+}
+
+func (r *recorder) MaybeError(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() == errorfs.OpIsRead {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ops++; r.ops%r.every != 0 {
+		return nil
+	}
+	p := promises{maps.Clone(r.now.stands), r.now.head}
+	for stripe := range r.busy {
+		delete(p.stands, stripe)
+	}
+	cfg := vfs.CrashCloneCfg{}
+	if len(r.cuts)%2 == 1 {
+		cfg = vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: r.random}
+	}
+	r.cuts = append(r.cuts, cut{r.fs.CrashClone(cfg), p})
+	return nil
+}
+
+func (r *recorder) String() string { return "power cuts" }
+
+// do runs something that makes a stripe stand or not.
+func (r *recorder) do(t *testing.T, stripe uint64, stands bool, f func() error) {
+	t.Helper()
+	r.mu.Lock()
+	r.busy[stripe] = true
+	r.mu.Unlock()
+	if err := f(); err != nil {
+		t.Fatal(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.busy, stripe)
+	r.now.stands[stripe] = stands
+}
+
+func content(stripe uint64) []byte { return shard(stripe, 3000+int(stripe)*137) }
+
+// live is a life of a depot: puts, deletes, puts of the deleted, heads, reaping, compaction, and a restart.
+func live(t *testing.T, r *recorder, fs vfs.FS) {
+	c := &clock{}
+	cfg := small(fs, c)
+	cfg.SegmentSize = 32 << 10
+	v := newVolume(t)
+	for round := range uint64(2) {
+		d := open(t, cfg)
+		put := func(stripe, generation uint64) {
+			r.do(t, stripe, true, func() error {
+				return store(d, announce(owner(1), content(stripe), stripe, generation), content(stripe))
+			})
+		}
+		remove := func(stripe uint64) {
+			r.do(t, stripe, false, func() error {
+				return d.Delete(ctx, owner(1), crypt.Sum(content(stripe)), stripe, 1)
+			})
+		}
+		for i := range uint64(20) {
+			put(100*round+i, 1)
+			if i%5 == 0 {
+				b := v.bundle(t, 1, 100*round+i, crypt.ID{})
+				if err := d.PutHead(ctx, b); err != nil {
+					t.Fatal(err)
+				}
+				r.mu.Lock()
+				r.now.head = &b
+				r.mu.Unlock()
+			}
+		}
+		for i := range uint64(16) {
+			remove(100*round + i)
+		}
+		put(100*round+3, 2)
+		c.Advance(TrashTime)
+		if err := d.Tidy(ctx); err != nil {
+			t.Fatal(err)
+		}
+		put(100*round+50, 1)
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// check opens what a power cut left and looks for everything that was promised.
+func (c *cut) check() error {
+	cfg := small(c.fs, &clock{})
+	cfg.SegmentSize = 32 << 10
+	d, err := Open(cfg)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	for stripe, stands := range c.stands {
+		_, ok, err := d.Has(ctx, owner(1), crypt.Sum(content(stripe)))
+		if err != nil || ok != stands {
+			return fmt.Errorf("stripe %d: stands %v, %v, promised %v", stripe, ok, err, stands)
+		}
+		if !stands {
+			continue
+		}
+		if err := verify(d, owner(1), content(stripe)); err != nil {
+			return fmt.Errorf("stripe %d: %w", stripe, err)
+		}
+	}
+	if c.head != nil {
+		heads, err := d.Heads(ctx, c.head.Owner)
+		if err != nil || len(heads) != 1 {
+			return fmt.Errorf("%d heads, %w", len(heads), err)
+		}
+		got, want := counter(&heads[0]), counter(c.head)
+		if got < want {
+			return fmt.Errorf("head %d, promised %d", got, want)
+		}
+	}
+	// It goes on as if nothing had been, and what lay torn behind the last record does no harm.
+	if err := store(d, announce(owner(2), content(999), 999, 1), content(999)); err != nil {
+		return err
+	}
+	if err := d.Tidy(ctx); err != nil {
+		return err
+	}
+	if err := verify(d, owner(2), content(999)); err != nil {
+		return err
+	}
+	u := d.Usage()
+	if err := d.Close(); err != nil {
+		return err
+	}
+	if d, err = Open(cfg); err != nil {
+		return err
+	}
+	if again := d.Usage(); again != u {
+		return fmt.Errorf("usage %+v, after a restart %+v", u, again)
+	}
+	return verify(d, owner(2), content(999))
+}
+
+func TestPowerCuts(t *testing.T) {
+	every := 4
+	if testing.Short() {
+		every = 11
+	}
+	mem := vfs.NewCrashableMem()
+	r := &recorder{
+		fs: mem, every: every, random: rand.New(rand.NewPCG(1, 2)),
+		now: promises{stands: map[uint64]bool{}}, busy: map[uint64]bool{},
+	}
+	live(t, r, errorfs.Wrap(mem, r))
+	t.Logf("%d operations, %d power cuts", r.ops, len(r.cuts))
+	for i := range r.cuts {
+		if err := r.cuts[i].check(); err != nil {
+			t.Errorf("cut %d of %d: %v", i, len(r.cuts), err)
+		}
+	}
+}
