@@ -1,0 +1,227 @@
+package meta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/hammockfs/hammock/crypt"
+)
+
+func checkpoint(t failer, d *DB, fold bool) []byte {
+	head, _, err := d.Checkpoint(context.Background(), CheckpointOptions{Fold: fold})
+	if err != nil {
+		t.Fatalf("checkpoint: %v", err)
+	}
+	return head
+}
+
+// TestTable folds a stripe table of several levels, grows it, and reads it on another machine where every stripe that is
+// read must have a record by then. With a small limit the cache closes stripes whenever it likes.
+func TestTable(t *testing.T) {
+	ctx := context.Background()
+	for _, limit := range []int{4 << 20, 100 << 10, 1} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			w := newWorld(4)
+			w.chunks.limit = limit
+			d := w.open(t)
+			defer func() { d.Close(ctx) }()
+			const n = 4000
+			var head []byte
+			for part := range 3 {
+				commit(t, d, func(b *Batch) {
+					b.PutInode(&Inode{Ino: 1, Mode: 0o40755})
+					for i := range uint64(n) {
+						if i%3 == uint64(part) {
+							b.putStripe(1<<50+i, append(fakeRecord(1<<50+i), byte(part)))
+						}
+					}
+				})
+				head = checkpoint(t, d, part != 2)
+				d = w.cut(t, d, 0)
+			}
+			if limit > 1 {
+				checkHeight(t, d)
+			}
+			other := w.restore(t, head)
+			defer other.Close(ctx)
+			for i := uint64(0); i < n; i += 7 {
+				got, err := other.Record(ctx, 1<<50+i)
+				if err != nil || got[len(got)-1] != byte(i%3) {
+					t.Fatalf("stripe %d: %q, %v", i, got, err)
+				}
+			}
+			count := 0
+			err := other.Stripes(ctx, func(stripe uint64, _ []byte) error {
+				if stripe >= 1<<50 && stripe < 1<<50+n {
+					count++
+				}
+				return nil
+			})
+			if err != nil || count != n {
+				t.Fatalf("%d stripes, %v", count, err)
+			}
+			if _, err := other.Record(ctx, 99); !errors.Is(err, ErrNotExist) {
+				t.Fatalf("a stripe that is not: %v", err)
+			}
+		})
+	}
+}
+
+func checkHeight(t *testing.T, d *DB) {
+	if h := d.levels.Load().table.Height; h < 2 {
+		t.Fatalf("table of height %d: not what is to be tested", h)
+	}
+}
+
+func TestStripeStates(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(5)
+	d := w.open(t)
+	defer func() { d.Close(ctx) }()
+	commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 1}) })
+	data, err := d.NextStripe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Intend(ctx, data, []byte("meant for a")); err != nil {
+		t.Fatal(err)
+	}
+	d = w.cut(t, d, 0)
+	if list, err := d.Unplaced(ctx); err != nil || !slices.Equal(list, []uint64{data}) {
+		t.Fatalf("unplaced after a power cut: %x, %v", list, err)
+	}
+	if r, err := d.Record(ctx, data); err != nil || string(r) != "meant for a" {
+		t.Fatalf("record: %q, %v", r, err)
+	}
+	head := checkpoint(t, d, true)
+	if _, body, err := w.cfg.openHead(head); err != nil || body.Unplaced != 1 || body.Policy != "4+2" {
+		t.Fatalf("head: %+v, %v", body, err)
+	}
+	if err := d.Placed(ctx, data, []byte("is at b")); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := d.Unplaced(ctx); err != nil || len(list) != 0 {
+		t.Fatalf("unplaced: %x, %v", list, err)
+	}
+	if !d.Dirty() {
+		t.Error("a data stripe was placed, and no checkpoint is due")
+	}
+}
+
+// TestQuiet places the stripes that checkpoints make: that must not make another checkpoint due, or there is no end.
+func TestQuiet(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(6)
+	d := w.open(t)
+	defer d.Close(ctx)
+	for i := range 6 {
+		commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 1, Size: uint64(i)}) })
+		before := d.Head()
+		head := checkpoint(t, d, i == 3)
+		if d.Dirty() || slices.Equal(before, head) {
+			t.Fatalf("checkpoint %d: dirty %v, new head %v", i, d.Dirty(), !slices.Equal(before, head))
+		}
+		for s := range w.chunks.closed {
+			if err := d.Placed(ctx, s, fakeRecord(s)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d.Dirty() || !slices.Equal(checkpoint(t, d, false), head) {
+			t.Fatalf("checkpoint %d: placing its own stripes made it dirty", i)
+		}
+	}
+}
+
+func TestStoresAndSessions(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(7)
+	d := w.open(t)
+	commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 1}) })
+	add := func(e StoreEntry) uint32 {
+		n, err := d.AddStore(ctx, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	a, b := add(StoreEntry{Kind: 1, Peer: "a"}), add(StoreEntry{Kind: 1, Peer: "b", Machine: "m"})
+	if again := add(StoreEntry{Kind: 1, Peer: "a", Addrs: []string{"x"}}); a != 1 || b != 2 || again != a {
+		t.Fatalf("numbers %d, %d, %d", a, b, again)
+	}
+	inos, sessions := map[uint64]bool{}, map[uint32]bool{}
+	var head []byte
+	for range 5 {
+		head = checkpoint(t, d, false)
+		for range 10 {
+			inos[d.NextIno()] = true
+		}
+		sessions[d.session] = true
+		d = w.cut(t, d, 0)
+		commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 1}) })
+	}
+	if len(inos) != 50 || len(sessions) != 5 {
+		t.Fatalf("%d inode numbers, %d sessions", len(inos), len(sessions))
+	}
+	other := w.restore(t, head)
+	defer other.Close(ctx)
+	if sessions[other.session] {
+		t.Error("a restored volume uses a session again")
+	}
+	list := other.Stores()
+	if len(list) != 2 || list[0].Addrs[0] != "x" || list[1].Machine != "m" {
+		t.Errorf("stores of the restored volume: %+v", list)
+	}
+	if other.Head() != nil {
+		t.Error("another device's head is not its own")
+	}
+	newHead := checkpoint(t, other, true)
+	h, body, err := w.cfg.openHead(newHead)
+	old, _ := crypt.ParseHead(head)
+	if err != nil || h.Counter != old.Counter+1 || h.Prev != crypt.HeadID(head) || len(body.Vector) != 1 || body.Vector[0].Device != old.Device {
+		t.Errorf("head after a restore: %+v, %+v, %v", h, body.Vector, err)
+	}
+	d.Close(ctx)
+}
+
+// TestLongDeltas makes changes until the deltas are folded, in pieces of more than one.
+func TestLongDeltas(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(8)
+	w.cfg.Journal = 4 << 20
+	d := w.open(t)
+	defer d.Close(ctx)
+	folds, last := 0, 0
+	page := make([]byte, Page)
+	for i := range uint64(14) {
+		commit(t, d, func(b *Batch) {
+			b.PutInode(&Inode{Ino: 2 + i})
+			for p := range uint64(300) {
+				page[0] = byte(p)
+				b.PutPage(2+i, p, page)
+			}
+		})
+		head := checkpoint(t, d, false)
+		if n := d.Stats().Deltas; n < last {
+			folds++
+		}
+		last = d.Stats().Deltas
+		if i%6 == 5 {
+			other := w.restore(t, head)
+			pages, err := other.Pages(ctx, 2+i)
+			if err != nil || len(pages) != 300 {
+				t.Fatalf("%d pages, %v", len(pages), err)
+			}
+			got, _, err := other.Page(ctx, 2, 7, nil)
+			if err != nil || got[0] != 7 {
+				t.Fatalf("page: %v, %v", got[0], err)
+			}
+			other.Close(ctx)
+		}
+	}
+	if folds == 0 {
+		t.Error("deltas were never folded")
+	}
+}
