@@ -10,11 +10,12 @@ import (
 // owner; Stored is what the segments take on the disk.
 type Usage struct {
 	Capacity, Used, Stored, Reserved, Trash int64
-	Shards                                  int // different ones, trash included
+	Shards                                  int   // different ones, trash included
+	Disk                                    int64 // what the disk itself has left for the depot
 }
 
 // Free is what can still be reserved, by all owners together.
-func (u Usage) Free() int64 { return max(0, u.Capacity-u.Used-u.Trash-u.Reserved) }
+func (u Usage) Free() int64 { return max(0, min(u.Capacity-u.Used-u.Trash-u.Reserved, u.Disk)) }
 
 // account is what one owner is charged, in bytes.
 type account struct{ used, trash, reserved int64 }
@@ -81,6 +82,7 @@ func (d *Depot) SetAllowance(owner crypt.OwnerKey, bytes int64) {
 
 // Usage says how full the depot is.
 func (d *Depot) Usage() Usage {
+	free, keep := d.disk()
 	d.segments.mu.Lock()
 	stored := d.segments.size
 	d.segments.mu.Unlock()
@@ -94,6 +96,7 @@ func (d *Depot) Usage() Usage {
 		Reserved: l.sum.reserved,
 		Trash:    l.sum.trash,
 		Shards:   l.shards,
+		Disk:     max(0, free-keep-l.incoming),
 	}
 }
 
