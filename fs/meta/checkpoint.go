@@ -112,6 +112,9 @@ func (d *DB) commitPublished(b *Batch, p *published, drop *generation) error {
 	if err := d.commitLocked(b); err != nil {
 		return err
 	}
+	if drop != nil { // their pieces are in the tree; what is known about their stripes is in the table
+		d.known.forget(d.pub.Deltas)
+	}
 	d.pub = *p
 	for _, r := range p.Records {
 		d.known.put(r.Stripe, r.Record)

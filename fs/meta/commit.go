@@ -100,15 +100,19 @@ func (d *DB) room(ctx context.Context) error {
 	if d.journal.Pending() <= 4*d.cfg.Journal {
 		return nil
 	}
-	d.kick()
 	d.flushed.L.Lock()
 	defer d.flushed.L.Unlock()
+	d.flushErr = nil // this caller waits for a new attempt
+	d.kick()
 	stop := context.AfterFunc(ctx, d.flushed.Broadcast)
 	defer stop()
-	for d.journal.Pending() > 4*d.cfg.Journal && ctx.Err() == nil && d.broken() == nil {
+	for d.journal.Pending() > 4*d.cfg.Journal {
+		if err := errors.Join(ctx.Err(), d.broken(), d.flushErr); err != nil {
+			return err
+		}
 		d.flushed.Wait()
 	}
-	return errors.Join(ctx.Err(), d.broken())
+	return nil
 }
 
 func (d *DB) kick() {
@@ -127,11 +131,12 @@ func (d *DB) flusher(ctx context.Context) {
 			return
 		case <-d.kicks:
 		}
-		if err := d.flush(ctx); err != nil {
-			d.log.Error("metadata: flush the overlay", "error", err)
-			d.fault.CompareAndSwap(nil, &err)
+		err := d.flush(ctx)
+		if err != nil && ctx.Err() == nil {
+			d.log.Error("metadata: the overlay could not be flushed; the next commit tries again", "error", err)
 		}
 		d.flushed.L.Lock()
+		d.flushErr = err
 		d.flushed.Broadcast()
 		d.flushed.L.Unlock()
 	}

@@ -118,7 +118,8 @@ type DB struct {
 	torn []tornWindow
 
 	kicks       chan struct{}
-	flushed     sync.Cond
+	flushed     sync.Cond // its lock guards flushErr
+	flushErr    error     // of the last flush
 	stopFlusher context.CancelFunc
 	flusherDone chan struct{}
 }

@@ -46,6 +46,17 @@ func (k *known) update(stripe uint64, record []byte) {
 	}
 }
 
+// forget drops the stripes of these refs.
+func (k *known) forget(refs [][]byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, b := range refs {
+		if r, err := parseWholeRef(b); err == nil {
+			delete(k.m, r.Stripe)
+		}
+	}
+}
+
 // noteMeta remembers that a stripe holds metadata, written by the checkpoint that runs.
 func (d *DB) noteMeta(stripe uint64) {
 	d.stripeMu.Lock()
