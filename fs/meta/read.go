@@ -79,7 +79,7 @@ func (d *DB) getTree(ctx context.Context, lv *levels, space byte, rk, dst []byte
 	return v, true, nil
 }
 
-// valueBufs lends memory for values that are decoded at once.
+// borrow lends memory for a value that is decoded at once; giveBack takes it back.
 func (d *DB) borrow() *[]byte    { return d.values.Get().(*[]byte) }
 func (d *DB) giveBack(b *[]byte) { d.values.Put(b) }
 
