@@ -39,6 +39,7 @@ type Cache struct {
 	open     [classes]*stripe
 	unsynced map[*stripe]struct{}
 	used     int64 // sum of stripe.size
+	pinned   int64 // of it, in stripes that must not be evicted
 	shut     bool
 
 	ctx   context.Context // of the goroutines below
@@ -179,11 +180,8 @@ func (c *Cache) Usage() Usage {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	u.Bytes, u.Stripes = c.used, len(c.stripes)
+	u.Bytes, u.Pinned, u.Stripes = c.used, c.pinned, len(c.stripes)
 	for _, s := range c.stripes {
-		if s.pinned {
-			u.Pinned += int64(s.size)
-		}
 		if s.partial {
 			u.Partial++
 		}

@@ -25,7 +25,7 @@ func (c *Cache) Pin(number uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s := c.stripes[number]; s != nil && !s.partial {
-		s.pinned = true
+		c.pin(s, true)
 	}
 }
 
@@ -35,7 +35,7 @@ func (c *Cache) Unpin(number uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s := c.stripes[number]; s != nil && s.state == closed {
-		s.pinned = false
+		c.pin(s, false)
 		delete(c.unsynced, s)
 	}
 }
@@ -112,6 +112,7 @@ func (c *Cache) evictable() []*stripe {
 // without it.
 func (c *Cache) forget(s *stripe) {
 	s.gone.Store(true)
+	c.pin(s, false)
 	c.used -= int64(s.size)
 	delete(c.stripes, s.number)
 	delete(c.unsynced, s)
@@ -143,8 +144,7 @@ func (c *Cache) charge(s *stripe, n int) bool {
 	if c.shut || s.gone.Load() || !c.fits(ClassData, n) {
 		return false
 	}
-	s.size += n
-	c.used += int64(n)
+	c.resize(s, n)
 	return true
 }
 
@@ -153,8 +153,7 @@ func (c *Cache) uncharge(s *stripe, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !s.gone.Load() {
-		s.size -= n
-		c.used -= int64(n)
+		c.resize(s, -n)
 	}
 }
 
@@ -171,4 +170,34 @@ func (c *Cache) diskRoom() error {
 		return ErrFull
 	}
 	return nil
+}
+
+// Room is how many more sealed bytes of data could be written: what is free,
+// and what could be evicted. Safe for concurrent use, and cheap.
+func (c *Cache) Room() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return max(0, c.dataLimit()-c.pinned)
+}
+
+// pin changes whether a stripe may be evicted. Cache.mu is held.
+func (c *Cache) pin(s *stripe, pinned bool) {
+	if s.pinned == pinned {
+		return
+	}
+	s.pinned = pinned
+	if pinned {
+		c.pinned += int64(s.size)
+	} else {
+		c.pinned -= int64(s.size)
+	}
+}
+
+// resize changes what a stripe counts for by n bytes. Cache.mu is held.
+func (c *Cache) resize(s *stripe, n int) {
+	s.size += n
+	c.used += int64(n)
+	if s.pinned {
+		c.pinned += int64(n)
+	}
 }

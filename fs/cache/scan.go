@@ -93,4 +93,7 @@ func (c *Cache) enter(s *stripe) {
 	close(s.idle)
 	c.stripes[s.number] = s
 	c.used += int64(s.size)
+	if s.pinned {
+		c.pinned += int64(s.size)
+	}
 }

@@ -94,8 +94,7 @@ func (c *Cache) take(s *stripe, n int) {
 	if s.size == 0 {
 		s.born = c.cfg.Now()
 	}
-	s.size += n
-	c.used += int64(n)
+	c.resize(s, n)
 	s.writers++
 	c.touch(s)
 }
@@ -121,8 +120,7 @@ func (c *Cache) wrote(s *stripe, end int, err error) {
 	last := s.state == closing && s.writers == 0
 	if last {
 		s.state = closed
-		c.used -= int64(s.size - s.written)
-		s.size = s.written
+		c.resize(s, s.written-s.size)
 	}
 	empty := s.written == 0
 	if last && empty {

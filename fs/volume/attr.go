@@ -80,34 +80,29 @@ func (v *Volume) resize(ctx context.Context, in *inode, size uint64) error {
 // truncate sets a file's size and commits that. in.mu is held exclusively.
 func (v *Volume) truncate(ctx context.Context, in *inode, size uint64) error {
 	f := &in.file
+	if in.gone {
+		in.attr.Size = size
+		return nil
+	}
 	if err := v.applySealed(ctx, in, len(f.sealing)); err != nil {
 		return err
 	}
-	b := v.db.NewBatch()
 	if size < in.attr.Size {
-		v.dirtyBytes.Add(-f.dirty.cut(size))
 		if err := v.shorten(ctx, in, size); err != nil {
 			return err
 		}
-		b.Clip(in.ino, size)
+		v.dirtyBytes.Add(-f.dirty.cut(size))
+	}
+	f.sealed = 0
+	if f.solid = min(f.solid, size); f.pending() == 0 {
+		f.solid = size
 	}
 	now := v.now()
-	in.attr.Size, f.solid = size, size
-	in.attr.Mtime, in.attr.Ctime = now, now
+	in.attr.Size, in.attr.Mtime, in.attr.Ctime = size, now, now
 	in.changed = true
-	if in.gone {
-		return nil
-	}
-	for p, data := range f.edits {
-		if data == nil {
-			b.DeletePage(in.ino, p)
-		} else {
-			b.PutPage(in.ino, p, data)
-			in.attr.Flags |= flagPages
-		}
-	}
-	if err := v.recordRest(ctx, in, b); err != nil {
-		v.markDirty(in)
+	v.markDirty(in)
+	// It has happened; that the caller is interrupted does not undo it.
+	if err := v.recordFile(context.WithoutCancel(ctx), in); err != nil {
 		return err
 	}
 	if f.pending() == 0 {

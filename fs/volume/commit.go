@@ -9,9 +9,6 @@ import (
 	"github.com/hammockfs/hammock/fs/meta"
 )
 
-// batchPages is how many pages one batch of the journal carries at most.
-const batchPages = 1024
-
 // commit makes everything written to the inode true in the journal. in.mu is
 // held exclusively.
 func (v *Volume) commit(ctx context.Context, in *inode) error {
@@ -48,6 +45,7 @@ func (v *Volume) settle(ctx context.Context, in *inode) error {
 		if err := v.apply(ctx, in, s); err != nil {
 			return err
 		}
+		f.sealed = r.end()
 		v.release(in, r)
 	}
 	return v.settlePages(ctx, in)
@@ -105,71 +103,6 @@ func (v *Volume) settlePage(ctx context.Context, in *inode, p uint64, r *run) er
 	return nil
 }
 
-// recordFile commits the changed windows, pages and attributes of an inode.
-// in.mu is held exclusively.
-func (v *Volume) recordFile(ctx context.Context, in *inode) error {
-	f := &in.file
-	if !in.changed && f.changed == 0 && len(f.edits) == 0 {
-		return nil
-	}
-	b := v.db.NewBatch()
-	if len(f.edits) > 0 {
-		var err error
-		if b, err = v.recordPages(ctx, in, b); err != nil {
-			return err
-		}
-	}
-	return v.recordRest(ctx, in, b)
-}
-
-// recordPages puts the page edits into the batch. What is more than a batch
-// carries is committed at once, in batches of its own.
-func (v *Volume) recordPages(ctx context.Context, in *inode, b *meta.Batch) (*meta.Batch, error) {
-	f := &in.file
-	n := 0
-	for p, data := range f.edits {
-		if data == nil {
-			b.DeletePage(in.ino, p)
-		} else {
-			b.PutPage(in.ino, p, data)
-			in.attr.Flags |= flagPages
-		}
-		if n++; n%batchPages == 0 {
-			in.record(b, in.attr)
-			if err := v.db.Commit(ctx, b); err != nil {
-				return nil, fmt.Errorf("record pages of inode %d: %w", in.ino, err)
-			}
-			b = v.db.NewBatch()
-		}
-	}
-	return b, nil
-}
-
-// recordRest completes and commits a batch that holds the file's pages.
-func (v *Volume) recordRest(ctx context.Context, in *inode, b *meta.Batch) error {
-	f := &in.file
-	for w, win := range f.windows {
-		if win.changed {
-			b.PutWindow(in.ino, w, win.extents)
-		}
-	}
-	if f.known && !f.hasPages() {
-		in.attr.Flags &^= flagPages
-	}
-	in.record(b, in.attr)
-	if err := v.db.Commit(ctx, b); err != nil {
-		return fmt.Errorf("record inode %d: %w", in.ino, err)
-	}
-	for _, win := range f.windows {
-		win.changed = false
-	}
-	if f.hasPages() {
-		v.notePaged(in.ino)
-	}
-	f.changed, f.edits, in.changed = 0, nil, false
-	return nil
-}
-
 // commitAll commits the inodes that have been dirty since before the given
 // time; all of them if it is zero. It goes on after an error and returns the
 // first.
@@ -196,22 +129,18 @@ func (v *Volume) commitAll(ctx context.Context, before time.Time) error {
 	return first
 }
 
-// flusher commits what has been dirty for long, or at once when it is woken
-// because too much is.
+// flusher commits what has been dirty for long.
 func (v *Volume) flusher(ctx context.Context) {
 	defer v.done.Done()
 	tick := time.NewTicker(v.cfg.Age / 5)
 	defer tick.Stop()
 	for {
-		var before time.Time
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			before = v.cfg.Now().Add(-v.cfg.Age)
-		case <-v.kick:
 		}
-		if err := v.commitAll(ctx, before); err != nil && ctx.Err() == nil {
+		if err := v.commitAll(ctx, v.cfg.Now().Add(-v.cfg.Age)); err != nil && ctx.Err() == nil {
 			v.log.Error("written data is still only in memory, trying again", "error", err)
 		}
 	}

@@ -17,6 +17,8 @@ type content struct {
 
 	edits   map[uint64][]byte // page number -> content to be recorded; nil: to be deleted
 	changed int               // how many windows are to be recorded
+	clipped bool              // what is recorded at or behind clip is to be deleted
+	clip    uint64
 
 	cached  sync.Mutex
 	windows map[uint64]*window
@@ -42,6 +44,14 @@ func (in *inode) recordedSize() uint64 {
 		return in.attr.Size
 	}
 	return min(in.file.solid, in.attr.Size)
+}
+
+// clipTo notes that what is recorded at or behind size is to be deleted.
+func (f *content) clipTo(size uint64) {
+	if !f.clipped || size < f.clip {
+		f.clip = size
+	}
+	f.clipped = true
 }
 
 // keep remembers a window that was read; cached is held. Windows that are not

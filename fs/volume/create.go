@@ -51,7 +51,6 @@ func (v *Volume) Create(ctx context.Context, c Caller, dir uint64, name string, 
 	if err != nil {
 		return Attr{}, nil, err
 	}
-	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.opens++
 	return in.stat(), &File{v: v, in: in}, nil
@@ -63,10 +62,12 @@ func (v *Volume) make(ctx context.Context, c Caller, dir uint64, name string, a 
 		return Attr{}, err
 	}
 	defer v.put(in)
+	defer in.mu.Unlock()
 	return in.attr, nil
 }
 
-// makeInode records a new inode under a name and returns its pinned state.
+// makeInode records a new inode under a name and returns its state, pinned and
+// locked: an unlink that comes between must not find it closed.
 func (v *Volume) makeInode(ctx context.Context, c Caller, dir uint64, name string, a Attr) (*inode, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -96,11 +97,13 @@ func (v *Volume) makeInode(ctx context.Context, c Caller, dir uint64, name strin
 		parent.Nlink++
 	}
 	b.PutInode(&parent)
+	in := v.adopt(a)
 	if err := v.db.Commit(ctx, b); err != nil {
+		v.abandon(in)
 		return nil, fmt.Errorf("record a new inode in directory %d: %w", dir, err)
 	}
 	d.attr = parent
-	return v.adopt(a), nil
+	return in, nil
 }
 
 // vacant refuses a name that is taken, and any name in a directory that has

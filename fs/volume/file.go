@@ -75,7 +75,7 @@ func (f *File) Write(ctx context.Context, p []byte, off int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if err := f.v.relieve(ctx, f.in); err != nil { // first, so that what cannot be kept is never taken
+	if err := f.v.relieve(ctx, f.in, len(p)); err != nil { // first, so that what cannot be kept is never taken
 		return 0, err
 	}
 	if err := f.v.write(ctx, f.in, p, uint64(off)); err != nil {
@@ -87,17 +87,34 @@ func (f *File) Write(ctx context.Context, p []byte, off int64) (int, error) {
 func (v *Volume) write(ctx context.Context, in *inode, p []byte, off uint64) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	grown, r := in.file.dirty.write(p, off)
+	f := &in.file
+	long := f.dirty.reach(off, len(p)) >= sealAt
+	if err := v.advance(ctx, in, long); err != nil {
+		return err
+	}
+	grown, r := f.dirty.write(p, off)
 	v.dirtyBytes.Add(grown)
 	now := v.now()
 	in.attr.Size = max(in.attr.Size, off+uint64(len(p)))
 	in.attr.Mtime, in.attr.Ctime = now, now
 	in.changed = true
 	v.markDirty(in)
-	if len(r.buf) < sealAt {
-		return nil
+	if len(r.buf) >= sealAt && len(f.sealing) < maxSealing {
+		v.startSealing(in, r)
 	}
-	if err := v.startSealing(ctx, in, r); err != nil {
+	return nil
+}
+
+// advance makes extents of what has been sealed meanwhile, records them when
+// they are many, and with wait waits until one more run may be sealed. It runs
+// before a write's bytes are taken, so that a failure is that write's. in.mu is
+// held exclusively.
+func (v *Volume) advance(ctx context.Context, in *inode, wait bool) error {
+	n := 0
+	if wait {
+		n = len(in.file.sealing) - maxSealing + 1
+	}
+	if err := v.applySealed(ctx, in, n); err != nil {
 		return err
 	}
 	if in.file.changed < keptWindows {
@@ -106,10 +123,11 @@ func (v *Volume) write(ctx context.Context, in *inode, p []byte, off uint64) err
 	return v.recordFile(ctx, in)
 }
 
-// relieve keeps the written bytes in memory within their budget: a file that
-// has much of them commits its own, else everything is committed.
-func (v *Volume) relieve(ctx context.Context, in *inode) error {
-	if v.dirtyBytes.Load() <= v.cfg.Dirty {
+// relieve keeps the written bytes in memory within their budget and within what
+// the cache can still take: a file that has much of them commits its own, else
+// everything is committed. n more bytes are about to come.
+func (v *Volume) relieve(ctx context.Context, in *inode, n int) error {
+	if v.fits(n) {
 		return nil
 	}
 	in.mu.Lock()
@@ -118,10 +136,24 @@ func (v *Volume) relieve(ctx context.Context, in *inode) error {
 		err = v.commit(ctx, in)
 	}
 	in.mu.Unlock()
-	if err != nil || v.dirtyBytes.Load() <= v.cfg.Dirty {
+	if err != nil || v.fits(n) {
 		return err
 	}
-	return v.commitAll(ctx, time.Time{})
+	if err := v.commitAll(ctx, time.Time{}); err != nil {
+		return err
+	}
+	if v.cache.Room() < int64(n) {
+		return fmt.Errorf("write %d bytes to inode %d: %w", n, in.ino, ErrNoSpace)
+	}
+	return nil
+}
+
+// fits says whether n more written bytes may wait in memory: within the budget,
+// and with room in the cache for all that waits, so that a full cache is the
+// failure of a write and not of a close.
+func (v *Volume) fits(n int) bool {
+	waiting := v.dirtyBytes.Load()
+	return waiting <= v.cfg.Dirty && waiting+int64(n) <= v.cache.Room()
 }
 
 // Flush commits what has been written: when it returns, the bytes survive the

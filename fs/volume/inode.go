@@ -35,6 +35,7 @@ type Attr = meta.Inode
 // inode is the state in memory of one inode in use.
 type inode struct {
 	ino  uint64
+	kind uint32        // the type in its mode; never changes, so that it may be read without a lock
 	pins int           // guarded by Volume.mu; the state is kept while it is above zero
 	elem *list.Element // guarded by Volume.mu; its place in Volume.idle
 	seen time.Time     // guarded by Volume.mu; since when it is dirty
@@ -48,8 +49,8 @@ type inode struct {
 	file    content // of a regular file
 }
 
-func (in *inode) isDir() bool { return in.attr.Mode&modeType == modeDir }
-func (in *inode) isReg() bool { return in.attr.Mode&modeType == modeReg }
+func (in *inode) isDir() bool { return in.kind == modeDir }
+func (in *inode) isReg() bool { return in.kind == modeReg }
 
 // loading is a state that somebody reads from the records; others wait for it.
 type loading struct {
@@ -100,17 +101,35 @@ func (v *Volume) load(ctx context.Context, ino uint64, l *loading) (*inode, erro
 
 // remember makes the pinned state of an inode that has none yet. v.mu is held.
 func (v *Volume) remember(attr meta.Inode) *inode {
-	in := &inode{ino: attr.Ino, attr: attr, pins: 1}
+	in := &inode{ino: attr.Ino, kind: attr.Mode & modeType, attr: attr, pins: 1}
 	in.file.solid = attr.Size
 	v.inodes[attr.Ino] = in
+	if attr.Flags&flagPages != 0 && attr.Size > inlineData && in.isReg() {
+		if _, ok := v.paged[attr.Ino]; !ok { // its pages are from before a restart
+			v.paged[attr.Ino] = paged{since: v.cfg.Now()}
+		}
+	}
 	return in
 }
 
-// adopt makes the pinned state of an inode that has just been created.
+// adopt makes the pinned state of an inode that is about to be recorded, so
+// that nobody makes a second one meanwhile. It returns it locked: the caller
+// unlocks it, or, if it cannot be recorded, abandons it.
 func (v *Volume) adopt(attr meta.Inode) *inode {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.remember(attr)
+	in := v.remember(attr)
+	in.mu.Lock()
+	return in
+}
+
+// abandon undoes adopt.
+func (v *Volume) abandon(in *inode) {
+	in.gone = true
+	in.mu.Unlock()
+	v.mu.Lock()
+	delete(v.inodes, in.ino)
+	v.mu.Unlock()
 }
 
 // pin keeps a state in memory. v.mu is held.
@@ -129,6 +148,9 @@ func (v *Volume) put(in *inode) {
 	in.pins--
 	if in.pins > 0 {
 		return
+	}
+	if v.inodes[in.ino] != in {
+		return // abandoned
 	}
 	in.elem = v.idle.PushBack(in)
 	for v.idle.Len() > v.cfg.Inodes {

@@ -16,7 +16,7 @@ func (v *Volume) dir(ctx context.Context, ino uint64) (*inode, error) {
 	if err != nil {
 		return nil, fmt.Errorf("directory %d: %w", ino, err)
 	}
-	if !in.isDir() { // the type of an inode never changes, so no lock is needed
+	if !in.isDir() {
 		v.put(in)
 		return nil, ErrNotDir
 	}

@@ -213,15 +213,20 @@ func (m *move) run(ctx context.Context) error {
 	return m.replace(ctx)
 }
 
-// checkLoop refuses to move a directory below itself.
+// checkLoop refuses to move a directory below itself, and anything over a
+// directory that it is in.
 func (m *move) checkLoop(ctx context.Context) error {
 	if err := m.v.below(ctx, m.src, m.to.ino); err != nil {
 		return err
 	}
-	if m.dst != nil && m.flags&RenameExchange != 0 {
-		return m.v.below(ctx, m.dst, m.from.ino)
+	if m.dst == nil {
+		return nil
 	}
-	return nil
+	err := m.v.below(ctx, m.dst, m.from.ino)
+	if errors.Is(err, ErrLoop) && m.flags&RenameExchange == 0 {
+		return ErrNotEmpty // it holds the source
+	}
+	return err
 }
 
 func (v *Volume) below(ctx context.Context, src *inode, dir uint64) error {

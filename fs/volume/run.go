@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"slices"
 	"sort"
 	"sync"
 )
@@ -28,7 +29,7 @@ func (d *runs) write(p []byte, off uint64) (grown int64, at *run) {
 	if i < len(d.list) && d.list[i].off <= off {
 		at = d.list[i]
 	} else {
-		at = &run{off: off, buf: newBuf(len(p))}
+		at = &run{off: off, buf: newBuf(len(p))[:0]}
 		d.list = append(d.list, nil)
 		copy(d.list[i+1:], d.list[i:])
 		d.list[i] = at
@@ -41,6 +42,15 @@ func (d *runs) write(p []byte, off uint64) (grown int64, at *run) {
 	copy(at.buf[off-at.off:], p)
 	d.absorb(i, at)
 	return d.bytes - before, at
+}
+
+// reach is how long the run would be at least that a write of n bytes at off
+// goes to.
+func (d *runs) reach(off uint64, n int) int {
+	if i := d.touching(off); i < len(d.list) && d.list[i].off <= off {
+		return int(max(off+uint64(n), d.list[i].end()) - d.list[i].off)
+	}
+	return n
 }
 
 // touching is the index of the first run that ends at or behind off.
@@ -135,6 +145,13 @@ func (d *runs) remove(i int) {
 	d.bytes -= int64(len(d.list[i].buf))
 	freeBuf(d.list[i].buf)
 	d.list = append(d.list[:i], d.list[i+1:]...)
+}
+
+// take drops a run whose bytes are no longer counted and whose buffer is in use
+// elsewhere.
+func (d *runs) take(r *run) {
+	i := slices.Index(d.list, r)
+	d.list = slices.Delete(d.list, i, i+1)
 }
 
 // clear drops everything and returns how many bytes that were.

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -47,19 +48,19 @@ func (v *Volume) cut(buf []byte, final bool) (ends []int) {
 // seal puts the chunks of s into stripes.
 func (v *Volume) seal(ctx context.Context, s *sealing) error {
 	s.refs = make([]crypt.Ref, len(s.ends))
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	start := 0
 	for i, end := range s.ends {
 		chunk := s.buf[start:end]
 		start = end
 		select {
 		case v.sealers <- struct{}{}:
-		case <-ctx.Done():
-			return g.Wait()
+		case <-gctx.Done():
+			return errors.Join(g.Wait(), ctx.Err()) // Wait knows nothing of the caller's own end
 		}
 		g.Go(func() (err error) {
 			defer func() { <-v.sealers }()
-			s.refs[i], err = v.cache.Put(ctx, classData, chunk)
+			s.refs[i], err = v.cache.Put(gctx, classData, chunk)
 			return err
 		})
 	}
@@ -68,20 +69,22 @@ func (v *Volume) seal(ctx context.Context, s *sealing) error {
 
 // startSealing hands the finished chunks of a long run to the background.
 // in.mu is held.
-func (v *Volume) startSealing(ctx context.Context, in *inode, r *run) error {
-	if len(in.file.sealing) >= maxSealing {
-		if err := v.applySealed(ctx, in, len(in.file.sealing)-maxSealing+1); err != nil {
-			return err
-		}
-	}
+func (v *Volume) startSealing(in *inode, r *run) {
 	ends := v.cut(r.buf, false)
+	if len(ends) == 0 {
+		return
+	}
 	n := ends[len(ends)-1]
 	s := &sealing{off: r.off, buf: r.buf[:n], ends: ends, done: make(chan struct{})}
 	rest := r.buf[n:]
-	r.off += uint64(n)
-	r.buf = newBuf(sealAt)[:len(rest)]
-	copy(r.buf, rest)
 	in.file.dirty.bytes -= int64(n)
+	if len(rest) == 0 {
+		in.file.dirty.take(r)
+	} else {
+		r.off += uint64(n)
+		r.buf = newBuf(sealAt)[:len(rest)]
+		copy(r.buf, rest)
+	}
 	in.file.sealing = append(in.file.sealing, s)
 	v.done.Add(1)
 	go func() {
@@ -89,12 +92,12 @@ func (v *Volume) startSealing(ctx context.Context, in *inode, r *run) error {
 		s.err = v.seal(v.background, s)
 		close(s.done)
 	}()
-	return nil
 }
 
 // applySealed makes extents of the oldest n runs being sealed and of those
-// behind them that are finished; it waits for the n. A run that could not be
-// sealed becomes dirty again, and the error is returned. in.mu is held.
+// behind them that are finished; it waits for the n. If one could not be
+// sealed, it and those behind it become dirty again, and the error is returned.
+// in.mu is held.
 func (v *Volume) applySealed(ctx context.Context, in *inode, n int) error {
 	f := &in.file
 	for ; len(f.sealing) > 0; n-- {
@@ -111,30 +114,43 @@ func (v *Volume) applySealed(ctx context.Context, in *inode, n int) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		f.sealing = f.sealing[1:]
 		err := s.err
 		if err == nil {
 			err = v.apply(ctx, in, s)
 		}
 		if err != nil {
-			v.unseal(in, s)
+			v.unseal(in)
 			return fmt.Errorf("seal %d bytes of inode %d at %d: %w", len(s.buf), in.ino, s.off, err)
 		}
+		f.sealing = f.sealing[1:]
+		f.sealed = s.off + uint64(len(s.buf))
 		v.dirtyBytes.Add(-int64(len(s.buf)))
-		freeBuf(s.buf[:0])
+		freeBuf(s.buf)
 	}
 	return nil
 }
 
-// unseal makes the bytes of s dirty again, beneath what was written since.
-func (v *Volume) unseal(in *inode, s *sealing) {
-	grown := in.file.dirty.under(s.buf, s.off)
-	v.dirtyBytes.Add(grown - int64(len(s.buf)))
+// unseal makes the bytes of all runs being sealed dirty again, beneath what was
+// written since: the newest first, for what is dirty hides what is being
+// sealed.
+func (v *Volume) unseal(in *inode) {
+	f := &in.file
+	for i := len(f.sealing) - 1; i >= 0; i-- {
+		s := f.sealing[i]
+		<-s.done
+		grown := f.dirty.under(s.buf, s.off)
+		v.dirtyBytes.Add(grown - int64(len(s.buf)))
+		freeBuf(s.buf)
+	}
+	f.sealing = nil
 }
 
 // apply makes extents of a run whose chunks are sealed. in.mu is held
 // exclusively.
 func (v *Volume) apply(ctx context.Context, in *inode, s *sealing) error {
+	if err := v.loadPages(ctx, in); err != nil { // they count as blocks
+		return err
+	}
 	start := 0
 	for i, end := range s.ends {
 		e := meta.Extent{Off: s.off + uint64(start), Len: uint32(end - start), Ref: s.refs[i]}
@@ -143,19 +159,14 @@ func (v *Volume) apply(ctx context.Context, in *inode, s *sealing) error {
 		}
 		start = end
 	}
-	end := s.off + uint64(len(s.buf))
-	in.file.solid = max(in.file.solid, end)
-	in.file.sealed = end
+	in.file.solid = max(in.file.solid, s.off+uint64(len(s.buf)))
 	return v.coverPages(ctx, in, s.buf, s.off)
 }
 
 // coverPages lets the bytes at off, which have become extents, be seen: pages
 // hide extents, so those wholly under them go and those partly under them take
-// their share of the bytes. in.mu is held exclusively.
+// their share of the bytes. in.mu is held exclusively; loadPages has been called.
 func (v *Volume) coverPages(ctx context.Context, in *inode, buf []byte, off uint64) error {
-	if err := v.loadPages(ctx, in); err != nil {
-		return err
-	}
 	f := &in.file
 	end := off + uint64(len(buf))
 	for p := off / meta.Page; f.hasPages() && p*meta.Page < end; p++ {

@@ -29,6 +29,7 @@ func (v *Volume) shorten(ctx context.Context, in *inode, size uint64) error {
 	if err := v.shortenPages(ctx, in, size); err != nil {
 		return err
 	}
+	f.clipTo(size) // from here on nothing can fail
 	if extents, cut := trim(win.extents, size); cut {
 		win.extents = extents
 		f.change(w, win)
@@ -91,10 +92,17 @@ func (v *Volume) shortenPages(ctx context.Context, in *inode, size uint64) error
 	if !f.hasPages() {
 		return nil
 	}
+	if p := size / meta.Page; size%meta.Page != 0 && f.hasPage(p) {
+		data := make([]byte, meta.Page)
+		if err := v.page(ctx, in, p, data); err != nil {
+			return err
+		}
+		f.putPage(p, data[:size%meta.Page])
+	}
 	first := (size + meta.Page - 1) / meta.Page // the first page that goes whole
 	for w, b := range f.pages {
 		for i := uint64(0); i < windowPages && (w+1)*windowPages > first; i++ {
-			if p := w*windowPages + i; p >= first {
+			if w*windowPages+i >= first {
 				b.unset(i)
 			}
 		}
@@ -107,14 +115,5 @@ func (v *Volume) shortenPages(ctx context.Context, in *inode, size uint64) error
 			delete(f.edits, p) // the clip deletes what is recorded
 		}
 	}
-	p := size / meta.Page
-	if size%meta.Page == 0 || !f.hasPage(p) {
-		return nil
-	}
-	data := make([]byte, meta.Page)
-	if err := v.page(ctx, in, p, data); err != nil {
-		return err
-	}
-	f.putPage(p, data[:size%meta.Page])
 	return nil
 }

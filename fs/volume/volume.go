@@ -86,7 +86,6 @@ type Volume struct {
 	dirtyBytes atomic.Int64
 	sealers    chan struct{}   // one token for each chunk that may be sealed at a time
 	maxChunk   int             // the largest chunk, in bytes
-	kick       chan struct{}   // wakes the flusher
 	background context.Context // ends with the volume, for work that no caller waits for
 	stop       context.CancelFunc
 	done       sync.WaitGroup
@@ -100,8 +99,8 @@ func Open(ctx context.Context, cfg Config) (*Volume, error) {
 	v := &Volume{
 		db: cfg.DB, cache: cfg.Cache, table: cfg.Table, cfg: cfg, log: cfg.Log,
 		inodes: map[uint64]*inode{}, idle: list.New(), dirty: map[uint64]*inode{}, paged: map[uint64]paged{},
-		loads:   map[uint64]*loading{},
-		sealers: make(chan struct{}, runtime.GOMAXPROCS(0)), kick: make(chan struct{}, 1),
+		loads:      map[uint64]*loading{},
+		sealers:    make(chan struct{}, runtime.GOMAXPROCS(0)),
 		background: bg, stop: stop, maxChunk: cfg.Table.Params().Max,
 	}
 	if err := v.prepare(ctx); err != nil {

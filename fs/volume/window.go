@@ -44,7 +44,7 @@ func (v *Volume) window(ctx context.Context, in *inode, w uint64) (*window, erro
 		return got, nil
 	}
 	got = &window{}
-	if in.attr.Flags&flagWindows != 0 {
+	if in.attr.Flags&flagWindows != 0 && !(f.clipped && w*meta.Window >= f.clip) {
 		extents, err := v.db.Window(ctx, in.ino, w)
 		if err != nil && !isNotExist(err) {
 			return nil, fmt.Errorf("extents of inode %d at %d: %w", in.ino, w*meta.Window, err)
@@ -60,7 +60,7 @@ func (v *Volume) window(ctx context.Context, in *inode, w uint64) (*window, erro
 	return got, nil
 }
 
-// put lays an extent over the file's windows, cut at their edges. in.mu is
+// putExtent lays an extent over the file's windows, cut at their edges. in.mu is
 // held exclusively.
 func (v *Volume) putExtent(ctx context.Context, in *inode, e meta.Extent) error {
 	for e.Len > 0 {

@@ -3,7 +3,9 @@ package volume
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -49,7 +51,11 @@ func (v *Volume) WriteBack(ctx context.Context, quiet time.Duration) error {
 	}
 	v.mu.Unlock()
 	for _, ino := range list {
-		if err := v.writeBack(ctx, ino); err != nil && !isNotExist(err) {
+		err := v.writeBack(ctx, ino)
+		switch {
+		case errors.Is(err, ErrNoSpace): // it is safe where it is
+			v.log.Warn("small data stays in the journal: the cache is full", "inode", ino, "error", err)
+		case err != nil && !isNotExist(err):
 			return fmt.Errorf("move small data of inode %d into chunks: %w", ino, err)
 		}
 	}
@@ -69,19 +75,24 @@ func (v *Volume) writeBack(ctx context.Context, ino uint64) error {
 	if in.gone || !in.isReg() || in.attr.Size <= inlineData {
 		return nil
 	}
+	v.markDirty(in)
+	err = v.sealAllPages(ctx, in)
+	if err != nil {
+		v.notePaged(ino)
+	}
+	return errors.Join(err, v.commit(ctx, in))
+}
+
+func (v *Volume) sealAllPages(ctx context.Context, in *inode) error {
 	if err := v.loadPages(ctx, in); err != nil {
 		return err
 	}
-	var windows []uint64
-	for w := range in.file.pages {
-		windows = append(windows, w)
-	}
-	for _, w := range windows {
+	for _, w := range slices.Collect(maps.Keys(in.file.pages)) {
 		if err := v.sealPages(ctx, in, w); err != nil {
 			return err
 		}
 	}
-	return v.recordFile(ctx, in)
+	return nil
 }
 
 func (v *Volume) unpaged(ino uint64) {
@@ -90,9 +101,9 @@ func (v *Volume) unpaged(ino uint64) {
 	delete(v.paged, ino)
 }
 
-// sealPages makes chunks of the pages of a window: each run of neighbours one
-// span, or, if the window is in many pieces already: then
-// all of it that is not a hole.
+// sealPages makes chunks of the pages of a window: each run of neighbours is one
+// span; if the window is in many pieces already, all of it that is not a hole is
+// cut anew.
 func (v *Volume) sealPages(ctx context.Context, in *inode, w uint64) error {
 	win, err := v.window(ctx, in, w)
 	if err != nil {

@@ -1,0 +1,123 @@
+package volume
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hammockfs/hammock/fs/meta"
+)
+
+// batchBytes is how much one batch of the journal carries, about. What is more
+// goes into several, and a crash may come between them.
+const batchBytes = 4 << 20
+
+// recording is what has changed of one file on its way into the journal. The
+// order is what makes a crash between two batches harmless: a clip first, so
+// that it hits nothing new; windows before the pages that hide them go.
+type recording struct {
+	ctx  context.Context
+	v    *Volume
+	in   *inode
+	b    *meta.Batch
+	attr meta.Inode // as recorded
+}
+
+// recordFile commits the changed windows, pages and attributes of an inode. If
+// it fails, all of them are still to be recorded. in.mu is held exclusively.
+func (v *Volume) recordFile(ctx context.Context, in *inode) error {
+	f := &in.file
+	if !in.changed && f.changed == 0 && len(f.edits) == 0 && !f.clipped {
+		return nil
+	}
+	r := recording{ctx: ctx, v: v, in: in, b: v.db.NewBatch(), attr: in.attr}
+	if err := r.run(); err != nil {
+		return fmt.Errorf("record inode %d: %w", in.ino, err)
+	}
+	for _, win := range f.windows {
+		win.changed = false
+	}
+	if f.hasPages() {
+		v.notePaged(in.ino)
+	}
+	in.attr.Flags = r.attr.Flags
+	f.changed, f.edits, f.clipped, in.changed = 0, nil, false, false
+	return nil
+}
+
+func (r *recording) run() error {
+	f := &r.in.file
+	if f.clipped {
+		r.b.Clip(r.in.ino, f.clip)
+	}
+	if err := r.windows(); err != nil {
+		return err
+	}
+	if err := r.pages(); err != nil {
+		return err
+	}
+	if f.known && !f.hasPages() {
+		r.attr.Flags &^= flagPages
+	}
+	return r.commit()
+}
+
+func (r *recording) windows() error {
+	f := &r.in.file
+	if f.changed == 0 {
+		return nil
+	}
+	for _, w := range slices.Sorted(maps.Keys(f.windows)) {
+		if win := f.windows[w]; win.changed {
+			r.b.PutWindow(r.in.ino, w, win.extents)
+			if err := r.split(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *recording) pages() error {
+	f := &r.in.file
+	if len(f.edits) == 0 {
+		return nil
+	}
+	list := slices.Sorted(maps.Keys(f.edits))
+	for _, p := range list {
+		data := f.edits[p]
+		if data == nil {
+			continue
+		}
+		r.b.PutPage(r.in.ino, p, data)
+		r.attr.Flags |= flagPages
+		if err := r.split(); err != nil {
+			return err
+		}
+	}
+	for _, p := range list {
+		if f.edits[p] != nil {
+			continue
+		}
+		r.b.DeletePage(r.in.ino, p)
+		if err := r.split(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// split commits what is in the batch if it is full.
+func (r *recording) split() error {
+	if r.b.Size() < batchBytes {
+		return nil
+	}
+	defer r.b.Reset()
+	return r.commit()
+}
+
+func (r *recording) commit() error {
+	r.in.record(r.b, r.attr)
+	return r.v.db.Commit(r.ctx, r.b)
+}
