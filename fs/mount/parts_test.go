@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -157,15 +158,15 @@ func TestPendingKill(t *testing.T) {
 	}
 }
 
-// newRequest is a request of a caller whose fate is in *dying.
-func newRequest(cancel chan struct{}, dying *bool) *request {
-	return &request{Context: context.Background(), cancel: cancel, deadline: time.Now().Add(waitLimit), killed: func(uint32) bool { return *dying }}
+// newRequest is a request of a caller whose fate is in dying.
+func newRequest(cancel chan struct{}, dying *atomic.Bool) *request {
+	return &request{Context: context.Background(), cancel: cancel, deadline: time.Now().Add(waitLimit), killed: func(uint32) bool { return dying.Load() }}
 }
 
 func TestStraySignalEndsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cancel, dying := make(chan struct{}), false
-		r := newRequest(cancel, &dying)
+		cancel, dying := make(chan struct{}), new(atomic.Bool)
+		r := newRequest(cancel, dying)
 		defer r.end()
 		done := r.Done()
 		close(cancel)
@@ -173,7 +174,7 @@ func TestStraySignalEndsNothing(t *testing.T) {
 		if r.Err() != nil {
 			t.Fatal("a stray signal ended the wait:", r.Err())
 		}
-		dying = true
+		dying.Store(true)
 		<-done
 		if !errors.Is(r.Err(), errKilled) {
 			t.Error(r.Err())
@@ -183,8 +184,8 @@ func TestStraySignalEndsNothing(t *testing.T) {
 
 func TestWaitHasALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		start, dying := time.Now(), false
-		r := newRequest(nil, &dying)
+		start, dying := time.Now(), new(atomic.Bool)
+		r := newRequest(nil, dying)
 		defer r.end()
 		<-r.Done()
 		if time.Since(start) != waitLimit || !errors.Is(r.Err(), errTooLate) {
@@ -194,13 +195,14 @@ func TestWaitHasALimit(t *testing.T) {
 }
 
 func TestRequestThatNobodyWaitsFor(t *testing.T) {
-	dying := true
-	r := newRequest(nil, &dying)
+	dying := new(atomic.Bool)
+	dying.Store(true)
+	r := newRequest(nil, dying)
 	if r.Err() != nil || r.done != nil {
 		t.Error("a watcher was started")
 	}
 	r.end()
-	child, cancel := context.WithCancel(newRequest(nil, &dying))
+	child, cancel := context.WithCancel(newRequest(nil, dying))
 	cancel()
 	<-child.Done()
 }
