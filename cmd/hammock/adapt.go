@@ -30,7 +30,7 @@ var wireErrors = []struct{ from, to error }{
 	{depot.ErrFull, wire.ErrFull},
 	{depot.ErrQuota, wire.ErrQuota},
 	{depot.ErrTooLarge, wire.ErrTooLarge},
-	{depot.ErrShort, wire.ErrMalformed},
+	{depot.ErrShort, wire.ErrWrongHash},
 	{depot.ErrWrongBytes, wire.ErrWrongHash},
 	{depot.ErrExpired, wire.ErrBusy},
 	{depot.ErrStale, wire.ErrStale},

@@ -166,7 +166,15 @@ func (d *drive) resume(ctx context.Context) error {
 			d.placer.Enqueue(s.Number, s.Class)
 		}
 	}
-	return ctx.Err()
+	unplaced, err := d.db.Unplaced(ctx)
+	if err != nil {
+		return fmt.Errorf("list stripes that are not on peers yet: %w", err)
+	}
+	for _, stripe := range unplaced {
+		class, _ := d.describe(stripe)
+		d.placer.Enqueue(stripe, class)
+	}
+	return nil
 }
 
 // record returns the decoded record of a stripe; false if there is none.
@@ -317,6 +325,9 @@ func (p payloads) Payload(ctx context.Context, stripe uint64, dst []byte) ([]byt
 	}
 	return b, class, err
 }
+
+// PayloadSize tells the placer how much memory a stripe will take.
+func (p payloads) PayloadSize(stripe uint64) (bytes int, ok bool) { return p.cache.PayloadSize(stripe) }
 
 func (j journal) Intend(ctx context.Context, stripe uint64, record []byte) error {
 	return j.db.Intend(ctx, stripe, record)

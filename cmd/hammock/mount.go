@@ -89,8 +89,6 @@ func runMount(ctx context.Context, st state, o mountOptions) error {
 	if err != nil {
 		return errors.Join(err, n.close())
 	}
-	tellReady(nil)
-	n.log.Info("mounted", "dir", o.dir, "addresses", n.swarm.Addrs())
 	return errors.Join(m.wait(ctx), n.close())
 }
 
@@ -114,6 +112,8 @@ func (m *mounted) wait(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, m.leave(context.Background(), 0, func(syncReport) {}))
 	}
+	tellReady(nil)
+	m.log.Info("mounted", "dir", m.dir, "addresses", m.node.swarm.Addrs())
 	gone := make(chan struct{})
 	go func() { defer close(gone); m.server.Wait() }()
 	select {

@@ -101,7 +101,8 @@ func (n *node) connect(ctx context.Context, o nodeOptions) error {
 		return fmt.Errorf("enter the swarm: %w", err)
 	}
 	meter := new(wire.Meter)
-	n.client = wire.NewClient(wire.ClientConfig{Dialer: wire.OverSwarm(n.swarm), Device: n.device, Owner: n.cert.Owner, Swarm: n.swarm.ID(), Meter: meter})
+	n.client = wire.NewClient(wire.ClientConfig{Dialer: wire.OverSwarm(n.swarm), Device: n.device,
+		Certificate: n.keys.Certificate, Owner: n.cert.Owner, Swarm: n.swarm.ID(), Meter: meter})
 	n.server = wire.NewServer(wire.ServerConfig{
 		Swarm: n.swarm.ID(), Depot: depotServer{n.depot}, Keeper: n.depot, Door: door{n.swarm},
 		Info: n.info, Errors: wireError, Meter: meter, Log: o.log,

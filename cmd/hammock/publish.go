@@ -20,15 +20,20 @@ const keepers = 9
 
 // keepersOf chooses the peers that keep an owner's heads: by rendezvous hashing
 // of the owner over the members, so that everybody who knows the members finds
-// the same ones; all, if they are few.
+// the same ones; all, if they are few. The owner's own devices are none, unless
+// they give space: those of before are gone for good, and would be counted as
+// keepers that never answer.
 func keepersOf(owner crypt.OwnerKey, peers []swarm.Peer) []swarm.Peer {
 	type ranked struct {
 		peer  swarm.Peer
 		score crypt.ID
 	}
-	list := make([]ranked, len(peers))
-	for i, p := range peers {
-		list[i] = ranked{p, crypt.Sum(slices.Concat([]byte("hammock 1 keeper"), owner[:], p.Device[:]))}
+	var list []ranked
+	for _, p := range peers {
+		if p.Owner == owner && p.Gives == 0 {
+			continue
+		}
+		list = append(list, ranked{p, crypt.Sum(slices.Concat([]byte("hammock 1 keeper"), owner[:], p.Device[:]))})
 	}
 	slices.SortFunc(list, func(a, b ranked) int { return bytes.Compare(b.score[:], a.score[:]) })
 	var chosen []swarm.Peer

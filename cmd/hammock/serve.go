@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"runtime/debug"
 	"time"
@@ -119,6 +120,9 @@ func (n *node) answer(d *mounted, stop chan struct{}) (*control, error) {
 	mux := http.NewServeMux()
 	mux.Handle("POST /invite", handle(n.answerInvite))
 	mux.Handle("POST /status", handle(func(r *http.Request, _ func(any)) (any, error) { return n.answerStatus(r, d) }))
+	for path, show := range map[string]http.HandlerFunc{"/": pprof.Index, "/profile": pprof.Profile, "/trace": pprof.Trace} {
+		mux.Handle("GET /debug/pprof"+path, show) // for whoever looks into what a node spends its time on
+	}
 	if d == nil {
 		mux.Handle("POST /stop", handle(func(*http.Request, func(any)) (any, error) { close(stop); return nil, nil }))
 	} else {

@@ -140,6 +140,13 @@ func (c *Cache) Payload(ctx context.Context, number uint64, dst []byte) ([]byte,
 	return dst, s.class, ctx.Err()
 }
 
+// PayloadSize is the length of the payload that Payload would give; false if
+// it would not.
+func (c *Cache) PayloadSize(number uint64) (int, bool) {
+	_, n, err := c.whole(number)
+	return n, err == nil
+}
+
 // whole returns a closed stripe of which everything is here, and its length.
 func (c *Cache) whole(number uint64) (*stripe, int, error) {
 	c.mu.Lock()
