@@ -335,4 +335,3 @@ func testPrograms(t *testing.T, dir string) {
 		run("git", "-C", dir+"/repo", "fsck")
 	}
 }
-
