@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hammockfs/hammock/fs/meta"
 )
@@ -26,8 +27,31 @@ func (d *drive) publishNow(ctx context.Context, fold bool) error {
 	if err := d.publishLocally(ctx, fold); err != nil {
 		return err
 	}
+	if !d.lonely() {
+		d.awaitMeta(ctx)
+	}
 	if have, of, err := d.publish(ctx); err != nil {
 		d.log.Warn("not every keeper has the newest head yet", "have", have, "of", of, "error", err)
 	}
 	return nil
+}
+
+// metaPatience is how long a head waits for its metadata to be on peers before
+// it is put off to the next round.
+const metaPatience = 20 * time.Second
+
+// awaitMeta waits until the metadata of the newest head is on peers, or for
+// metaPatience.
+func (d *drive) awaitMeta(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, metaPatience)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !d.metaPlaced() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -259,6 +259,7 @@ func (d *drive) housekeeping(ctx context.Context) {
 			if err := d.checkpoint(ctx, quietFor, false); err != nil && ctx.Err() == nil {
 				d.log.Error("publish the newest changes; they are safe on this machine, and it will be tried again", "error", err)
 			}
+			d.publishAgain(ctx)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/fs/meta"
 	"github.com/hammockfs/hammock/net/swarm"
 )
 
@@ -69,6 +70,21 @@ func (p *publisher) note(peer string, head crypt.ID, err error) {
 	p.has[peer] = head
 }
 
+// errNotPlaced says that a head would lead to nowhere: a keeper replaces the
+// head it has, and with a new one whose metadata is only on this machine the
+// loss of this machine would lose what the old one still led to.
+var errNotPlaced = errors.New("its metadata is not on peers yet")
+
+// metaPlaced says whether all metadata that a head leads through is on peers.
+func (d *drive) metaPlaced() bool {
+	for _, s := range d.cache.Closed() {
+		if s.Pinned && s.Class != meta.ClassData {
+			return false
+		}
+	}
+	return true
+}
+
 // publish sends the newest head to the keepers that do not have it yet and says
 // how many of how many have it now.
 func (d *drive) publish(ctx context.Context) (have, of int, err error) {
@@ -78,6 +94,9 @@ func (d *drive) publish(ctx context.Context) (have, of int, err error) {
 	}
 	id := crypt.HeadID(head)
 	list := keepersOf(d.node.cert.Owner, d.node.swarm.Peers())
+	if !d.metaPlaced() {
+		return 0, len(list), errNotPlaced
+	}
 	var g errgroup.Group
 	for _, p := range list {
 		if d.heads.acknowledged(p.ID, id) {

@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -157,6 +158,7 @@ func (v *Volume) makeRoot(ctx context.Context) error {
 	now := v.now()
 	b := v.db.NewBatch()
 	b.PutInode(&meta.Inode{Ino: Root, Mode: modeDir | 0o755, Nlink: 2, Parent: Root,
+		UID: uint32(max(0, os.Getuid())), GID: uint32(max(0, os.Getgid())), // whoever makes a volume may write into it
 		Atime: now, Mtime: now, Ctime: now, Btime: now})
 	return v.db.Commit(ctx, b)
 }
