@@ -48,7 +48,15 @@ func (f *ownerFlags) settings() (settings, error) {
 		return settings{}, fmt.Errorf("--cache: %w", err)
 	}
 	kind, _, _ := strings.Cut(f.convergence, ":")
-	return settings{Policy: f.policy, Convergence: kind, Name: f.name, Site: f.site, Cache: size, Distinct: "machine"}, nil
+	policy := f.policy
+	if kind != "private" {
+		// Equal chunks of two owners become equal shards only under one code.
+		if policy != "default" && policy != sharedCode.String() {
+			return settings{}, fmt.Errorf("with --convergence %s the policy is %s, so that equal data of several owners is stored once; leave --policy out, or keep the volume private", kind, sharedCode)
+		}
+		policy = sharedCode.String()
+	}
+	return settings{Policy: policy, Convergence: kind, Name: f.name, Site: f.site, Cache: size, Distinct: "machine"}, nil
 }
 
 // create makes an owner in an empty state and returns the words. enter makes
