@@ -179,13 +179,6 @@ func (s *scanner) shards(r *Record) {
 	}
 }
 
-// clone is a copy that shares nothing.
-func (r *Record) clone() Record {
-	c := *r
-	c.Shards = append([]Shard(nil), r.Shards...)
-	return c
-}
-
 // held is how many shards a store has said to have.
 func (r *Record) held() int {
 	n := 0

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	p2pswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
@@ -39,7 +40,7 @@ func baseOptions(d *crypt.Device) ([]libp2p.Option, error) {
 		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Transport(libp2pquic.NewTransport),
 		libp2p.Security(libp2ptls.ID, libp2ptls.New),
-		libp2p.DialRanker(rankAddrs),
+		libp2p.SwarmOpts(p2pswarm.WithDialRanker(rankAddrs)),
 		libp2p.WithDialTimeout(dialTimeout),
 		libp2p.UserAgent("hammock"),
 		libp2p.DisableMetrics(),
