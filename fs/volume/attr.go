@@ -73,6 +73,8 @@ func (v *Volume) resize(ctx context.Context, in *inode, size uint64) error {
 		return ErrInvalid
 	case size > MaxSize:
 		return ErrTooBig
+	case size == in.attr.Size:
+		return nil // nor do its times change
 	}
 	return v.truncate(ctx, in, size)
 }
