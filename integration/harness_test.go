@@ -50,7 +50,7 @@ var built = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-func binary(t *testing.T) string {
+func hammock(t *testing.T) string {
 	t.Helper()
 	path, err := built()
 	if err != nil {
@@ -115,7 +115,7 @@ type world struct {
 func newWorld(t *testing.T, peers int, policy string) *world {
 	t.Helper()
 	base := t.TempDir()
-	w := &world{node: &node{t: t, bin: binary(t), state: filepath.Join(base, "state"), dir: filepath.Join(base, "mnt")}}
+	w := &world{node: &node{t: t, bin: hammock(t), state: filepath.Join(base, "state"), dir: filepath.Join(base, "mnt")}}
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func TestMainJob(t *testing.T) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "mainjob.sh")
 	src := filepath.Join(runtime.GOROOT(), "src")
-	cmd.Env = append(os.Environ(), "HAMMOCK="+binary(t), "TMPDIR="+t.TempDir(),
+	cmd.Env = append(os.Environ(), "HAMMOCK="+hammock(t), "TMPDIR="+t.TempDir(),
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
 	if os.Getenv("MAINJOB_SRC") == "" {
 		cmd.Env = append(cmd.Env, "MAINJOB_SRC="+full(src, filepath.Join(src, "net")))
