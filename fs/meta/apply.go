@@ -279,8 +279,16 @@ func (a *application) finish(lsn journal.LSN) error {
 			g.marks[im.ino] = im.m
 		}
 	}
-	return a.pb.Commit(pebble.NoSync)
+	a.d.cites.Add(1)
+	a.d.inMemory.Add(int64(a.pb.Len()) + applyCost)
+	if err := a.pb.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	return a.d.disk.failed() // Pebble does not return what it told its logger
 }
+
+// applyCost is about what an applied batch takes in Pebble's memory beside its bytes.
+const applyCost = 256
 
 // What a checkpoint would have to publish.
 const (

@@ -49,11 +49,11 @@ func (d *DB) commitLocked(b *Batch) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	if err := d.apply(lsn, b.buf); err != nil {
-		d.fault.CompareAndSwap(nil, &err)
+		d.disk.fail(err)
 		d.log.Error("metadata: a journaled batch could not be applied; nothing more is taken before a restart", "error", err)
 		return d.broken()
 	}
-	if d.journal.Pending() > d.cfg.Journal {
+	if d.journal.Pending() > d.cfg.Journal || d.inMemory.Load() > d.memTable() {
 		d.kick()
 	}
 	return nil
@@ -63,8 +63,8 @@ func (d *DB) commitLocked(b *Batch) error {
 var ErrBroken = errors.New("local metadata store failed; a restart is needed")
 
 func (d *DB) broken() error {
-	if err := d.fault.Load(); err != nil {
-		return fmt.Errorf("%w: %w", ErrBroken, *err)
+	if err := d.disk.failed(); err != nil {
+		return err
 	}
 	if d.closed.Load() {
 		return ErrClosed
@@ -95,9 +95,23 @@ func (d *DB) syncStripes(ctx context.Context) error {
 	return nil
 }
 
-// room waits while the journal holds four times what it should: the disk cannot follow.
+// beforeSync runs before each table and manifest is synced. A table holds only what was applied before it was begun, so
+// where nothing was since the last time (compactions, manifests) there is nothing to do.
+func (d *DB) beforeSync() error {
+	n := d.cites.Load()
+	if d.backed.Load() >= n {
+		return nil
+	}
+	if err := d.syncStripes(context.Background()); err != nil {
+		return err
+	}
+	d.backed.Store(n)
+	return nil
+}
+
+// room waits while more is not in tables than there should be: the disk cannot follow. If it is full, so says the error.
 func (d *DB) room(ctx context.Context) error {
-	if d.journal.Pending() <= 4*d.cfg.Journal {
+	if !d.crowded() {
 		return nil
 	}
 	d.flushed.L.Lock()
@@ -106,7 +120,7 @@ func (d *DB) room(ctx context.Context) error {
 	d.kick()
 	stop := context.AfterFunc(ctx, d.flushed.Broadcast)
 	defer stop()
-	for d.journal.Pending() > 4*d.cfg.Journal {
+	for d.crowded() {
 		if err := errors.Join(ctx.Err(), d.broken(), d.flushErr); err != nil {
 			return err
 		}
@@ -114,6 +128,14 @@ func (d *DB) room(ctx context.Context) error {
 	}
 	return nil
 }
+
+// crowded says whether the journal, or what Pebble holds in memory, has four times the size at which it is flushed.
+func (d *DB) crowded() bool {
+	return d.journal.Pending() > 4*d.cfg.Journal || d.inMemory.Load() > 4*d.memTable()
+}
+
+// memTable is the size in bytes at which Pebble's memory is flushed.
+func (d *DB) memTable() int64 { return max(d.cfg.Memory/8, 1<<20) }
 
 func (d *DB) kick() {
 	select {
@@ -143,17 +165,50 @@ func (d *DB) flusher(ctx context.Context) {
 }
 
 // flush moves everything applied until now into tables and releases its journal records. The at-rest file system syncs
-// the stripes before the tables.
+// the stripes before the tables. After an error Pebble goes on trying, and so does the next flush.
 func (d *DB) flush(ctx context.Context) error {
 	lsn := journal.LSN(d.applied.Load())
-	if err := d.syncStripes(ctx); err != nil {
+	if err := d.beforeSync(); err != nil {
 		return err
 	}
-	if err := d.pebble.Flush(); err != nil {
+	if err := d.flushTables(ctx); err != nil {
 		return fmt.Errorf("flush overlay: %w", err)
 	}
 	if err := d.journal.Release(lsn); err != nil {
 		return fmt.Errorf("release journal: %w", err)
 	}
 	return nil
+}
+
+// flushTables is Pebble's Flush, which would not return before the disk is well.
+func (d *DB) flushTables(ctx context.Context) error {
+	d.flushMu.Lock()
+	defer d.flushMu.Unlock()
+	for mine := false; !mine; {
+		if err := d.disk.failed(); err != nil {
+			return err
+		}
+		failure := d.disk.next()
+		if mine = d.flushing == nil; mine { // else one of before, that its caller did not wait for
+			if err := d.startFlush(); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-d.flushing:
+		case <-failure:
+			return d.disk.last()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		d.flushing = nil
+		d.inMemory.Add(-d.flushBytes)
+	}
+	return d.disk.failed()
+}
+
+func (d *DB) startFlush() (err error) {
+	d.flushBytes = d.inMemory.Load()
+	d.flushing, err = d.pebble.AsyncFlush()
+	return err
 }

@@ -61,6 +61,8 @@ type Config struct {
 	Journal int64 // bytes of journal kept before the overlay is flushed; 0: 64 MiB
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	diskPause time.Duration // shorter in tests
 }
 
 // DB is the metadata of one volume. All methods but Attach, Ready and Close may be called at any time by anybody.
@@ -83,7 +85,7 @@ type DB struct {
 	levels  atomic.Pointer[levels]
 	applied atomic.Uint64 // newest journal record that is visible
 	dirty   atomic.Int32  // clean, cleanEnough or dirty
-	fault   atomic.Pointer[error]
+	disk    *disk
 	closed  atomic.Bool
 
 	// commit makes journal order the order of visibility. It guards app and changed.
@@ -117,6 +119,13 @@ type DB struct {
 
 	torn []tornWindow
 
+	cites      atomic.Uint64 // counts what may cite stripes
+	backed     atomic.Uint64 // the value of cites up to which they are synced
+	inMemory   atomic.Int64  // bytes of batches applied that no finished flush took
+	flushMu    sync.Mutex    // guards the next two
+	flushing   <-chan struct{}
+	flushBytes int64 // inMemory when it began
+
 	kicks       chan struct{}
 	flushed     sync.Cond // its lock guards flushErr
 	flushErr    error     // of the last flush
@@ -139,6 +148,7 @@ func (d *DB) Close(ctx context.Context) error {
 }
 
 func (d *DB) closeFiles() error {
+	close(d.disk.stop)
 	var err error
 	for _, c := range []io.Closer{d.journal, d.pebble} {
 		err = errors.Join(err, c.Close())

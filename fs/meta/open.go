@@ -60,7 +60,7 @@ func openFiles(ctx context.Context, cfg Config) (*DB, error) {
 	d := &DB{
 		cfg: cfg, log: cfg.Log, tagger: crypt.NewTagger(&cfg.AtRest), chunks: cfg.Chunks, encode: cfg.Encode,
 		changed: newChanges(), metaStripes: map[uint64]struct{}{}, unplaced: map[uint64]struct{}{},
-		kicks: make(chan struct{}, 1), folded: cfg.Now(),
+		kicks: make(chan struct{}, 1), folded: cfg.Now(), disk: newDisk(cfg.diskPause),
 	}
 	d.flushed.L = new(sync.Mutex)
 	d.values.New = func() any { b := make([]byte, 0, 512); return &b }
@@ -71,6 +71,7 @@ func openFiles(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	if err := d.recover(ctx); err != nil {
+		close(d.disk.stop)
 		err = errors.Join(err, d.pebble.Close())
 		d.pcache.Unref()
 		return nil, err
@@ -81,15 +82,18 @@ func openFiles(ctx context.Context, cfg Config) (*DB, error) {
 func (d *DB) openPebble() error {
 	d.pcache = pebble.NewCache(d.cfg.Memory / 4)
 	o := &pebble.Options{
-		FS: atrest.New(d.cfg.FS, &d.cfg.AtRest, func() error { return d.syncStripes(context.Background()) }),
+		FS: overlayFS{atrest.New(d.cfg.FS, &d.cfg.AtRest, d.beforeSync), d.disk},
 		// The journal is the log. What Pebble has not written to tables dies with the process and is replayed.
-		DisableWAL:                  true,
-		Cache:                       d.pcache,
-		MemTableSize:                uint64(max(d.cfg.Memory/8, 1<<20)),
-		MemTableStopWritesThreshold: 3,
-		L0CompactionThreshold:       4,
+		DisableWAL:            true,
+		Cache:                 d.pcache,
+		MemTableSize:          uint64(d.memTable()),
+		L0CompactionThreshold: 4,
+		// A commit that Pebble holds up would hold up everything, and without an end on a full disk: see room.
+		MemTableStopWritesThreshold: 1000,
+		L0StopWritesThreshold:       1000,
 		FormatMajorVersion:          pebble.FormatNewest,
-		Logger:                      pebbleLog{d.log},
+		Logger:                      pebbleLog{d},
+		EventListener:               d.listener(),
 		MaxOpenFiles:                500,
 	}
 	for i := range o.Levels {
@@ -97,26 +101,18 @@ func (d *DB) openPebble() error {
 	}
 	o.EnsureDefaults()
 	db, err := pebble.Open(d.cfg.FS.PathJoin(d.cfg.Dir, "overlay"), o)
+	if err == nil {
+		if err = d.disk.failed(); err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}
 	if err != nil {
 		d.pcache.Unref()
 		return fmt.Errorf("open overlay: %w", err)
 	}
 	d.pebble = db
+	d.disk.busy.Store(true)
 	return nil
-}
-
-// pebbleLog passes on what went wrong and drops the chatter.
-type pebbleLog struct{ log *slog.Logger }
-
-func (pebbleLog) Infof(string, ...any) {}
-func (l pebbleLog) Errorf(format string, args ...any) {
-	l.log.Error("metadata overlay: " + fmt.Sprintf(format, args...))
-}
-
-// Fatalf is called when Pebble cannot go on and must not return.
-func (l pebbleLog) Fatalf(format string, args ...any) {
-	l.Errorf(format, args...)
-	panic(fmt.Sprintf(format, args...))
 }
 
 // recover brings levels and marks back from Pebble, then replays the journal from where Pebble ends.

@@ -261,6 +261,11 @@ func (d *DB) FindChunk(id crypt.ID) (crypt.Ref, bool) {
 func (d *DB) AddChunk(id crypt.ID, r *crypt.Ref) error {
 	key := append([]byte{spaceDedup}, id[:]...)
 	v := d.tagger.TagValue(nil, key, crypt.AppendRef(nil, r))
+	if d.crowded() {
+		return nil // the disk cannot follow, and what it takes now are things that must not be lost
+	}
+	d.cites.Add(1)
+	d.inMemory.Add(int64(len(v)) + applyCost)
 	if err := d.pebble.Set(key, v, pebble.NoSync); err != nil {
 		return fmt.Errorf("add to the dedup index: %w", err)
 	}

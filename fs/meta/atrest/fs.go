@@ -31,7 +31,7 @@ type encFS struct {
 }
 
 // New returns a file system that keeps its files encrypted under k on fs. beforeSync may be nil; it is called before
-// each Sync, SyncData and SyncTo of a file (not of a directory) by the goroutine that syncs, and its error is returned
+// each Sync and SyncData of a file (not of a directory) by the goroutine that syncs, and its error is returned
 // instead of syncing. Safe for concurrent use as fs is.
 func New(fs vfs.FS, k *crypt.Key, beforeSync func() error) vfs.FS {
 	if beforeSync == nil {
