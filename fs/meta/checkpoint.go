@@ -86,6 +86,11 @@ func (d *DB) publish(ctx context.Context, p *published, drop *generation) error 
 	if err != nil {
 		return err
 	}
+	// A power cut may keep this record of the journal without anybody having synced it. Replay mends what it can look at,
+	// which a tree and a head are not: so all they cite is synced first.
+	if err := d.syncStripes(ctx); err != nil {
+		return err
+	}
 	b := newBatch()
 	b.putLocal(localHead, head)
 	if err := d.commitPublished(b, p, drop); err != nil {

@@ -264,8 +264,8 @@ func TestModel(t *testing.T) {
 	})
 }
 
-func must(t *rapid.T, err error) {
+func must(t failer, err error) {
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 }
