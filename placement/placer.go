@@ -266,7 +266,7 @@ func (p *Placer) Wait(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return p.waitError(want, ctx.Err())
+			return p.waitError(want, context.Cause(ctx))
 		}
 	}
 }
