@@ -9,7 +9,10 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // A command that goes on in the background starts itself again with
@@ -24,6 +27,9 @@ const (
 // runBackground starts this program again with args and waits until it is
 // ready.
 func runBackground(ctx context.Context, st state, args []string, pass []byte) error {
+	if runtime.GOOS == "windows" {
+		return errors.New("this system cannot start a node in the background: say --foreground, or make it a service")
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -82,10 +88,21 @@ func awaitReady(ctx context.Context, st state, cmd *exec.Cmd, ready *os.File) er
 		}
 		return fmt.Errorf("the background process ended before it was ready (%v); %s says why", err, st.path("log"))
 	case <-ctx.Done():
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		return ctx.Err()
+		end(cmd)
+		return errors.New("interrupted before it was ready; nothing was lost")
 	}
+}
+
+// endLimit is how long a process that is not wanted any more may take to end.
+const endLimit = 30 * time.Second
+
+func end(cmd *exec.Cmd) {
+	if cmd.Process.Signal(syscall.SIGTERM) != nil {
+		_ = cmd.Process.Kill()
+	}
+	late := time.AfterFunc(endLimit, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	_ = cmd.Wait()
 }
 
 // tellReady tells the process that started this one that it is ready, or why
@@ -105,6 +122,14 @@ func tellReady(err error) {
 	}
 	f.Close()
 	os.Unsetenv(readyEnv)
+}
+
+// inBackground frees the folder that a background process was started in.
+func inBackground() error {
+	if os.Getenv(readyEnv) == "" {
+		return nil
+	}
+	return os.Chdir("/")
 }
 
 // passedSecret is the passphrase that the starting process asked for.
@@ -128,4 +153,9 @@ func nodeLog() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, nil
 // foregroundArgs is this command's own line with --foreground.
 func foregroundArgs() []string {
 	return append(append([]string{}, os.Args[1:]...), "--foreground")
+}
+
+// quietLog is for a node that runs within a command: only what went wrong.
+func quietLog() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 }

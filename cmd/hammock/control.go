@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime/pprof"
+	"sync"
 	"time"
 )
 
@@ -22,46 +24,147 @@ import (
 // maxControl is the largest answer line, in bytes.
 const maxControl = 1 << 20
 
-// control is the server side.
+// control is the server side. Commands come in between serve and refuse; what
+// they wait for ends with refuse at the latest. A command that ends the node is
+// answered after finish, when the state is free for the next process.
 type control struct {
+	mux    *http.ServeMux
 	server *http.Server
-	done   chan struct{}
+	socket string // the socket's file; "" before serve
+	served chan struct{}
+
+	ctx  context.Context // of commands; ends with refuse
+	stop context.CancelCauseFunc
+
+	mu      sync.Mutex
+	refused bool           // guarded by mu
+	running sync.WaitGroup // commands under way; added to under mu
+
+	finished chan struct{}
+	result   error // of closing the node; set before finished is closed
 }
 
-// serveControl answers on the state's socket until close.
-func serveControl(st state, mux *http.ServeMux) (*control, error) {
+// command is what a node does for its owner. What it gives to step is sent at
+// once; what it returns comes last.
+type command func(r *http.Request, step func(any)) (any, error)
+
+// ended is the value of a command that has ended the node.
+type ended struct{}
+
+// errEnding is why a command was cut off.
+var errEnding = errors.New("this node is stopping")
+
+func newControl() *control {
+	c := &control{mux: http.NewServeMux(), served: make(chan struct{}), finished: make(chan struct{})}
+	c.server = &http.Server{Handler: c.mux, ReadHeaderTimeout: 10 * time.Second}
+	c.ctx, c.stop = context.WithCancelCause(context.Background())
+	return c
+}
+
+// serve answers on the state's socket until finish.
+func (c *control) serve(st state) error {
 	path, done, err := st.socket()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer done()
-	if err := os.Remove(st.path("socket")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove the socket of an earlier run: %w", err)
+	if err := removed(st.path("socket")); err != nil {
+		return fmt.Errorf("remove the socket of an earlier run: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("listen for commands in the state folder: %w", err)
+		return fmt.Errorf("listen for commands in the state folder: %w", err)
 	}
+	l.SetUnlinkOnClose(false) // the path is of this moment; refuse removes the file
 	if err := os.Chmod(st.path("socket"), 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
+		return errors.Join(err, l.Close())
 	}
-	c := &control{server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, done: make(chan struct{})}
+	c.socket = st.path("socket")
 	go func() {
-		defer close(c.done)
+		defer close(c.served)
 		_ = c.server.Serve(l) // ends with ErrServerClosed
 	}()
-	return c, nil
+	return nil
 }
 
-// close waits a moment for answers under way, and ends.
-func (c *control) close() error {
+// enter admits a command; done says that it has ended. The context ends with
+// the one that is given, and with refuse.
+func (c *control) enter(ctx context.Context) (_ context.Context, done func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refused {
+		return nil, nil, errEnding
+	}
+	c.running.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })
+	return ctx, func() { stop(); cancel(nil); c.running.Done() }, nil
+}
+
+// refuse takes no more commands, ends those under way and waits for them.
+func (c *control) refuse() error {
+	c.mu.Lock()
+	c.refused = true
+	c.mu.Unlock()
+	var err error
+	if c.socket != "" {
+		err = removed(c.socket)
+	}
+	c.stop(errEnding)
+	c.running.Wait()
+	return err
+}
+
+// finish gives the last answers, with the outcome of closing the node, and ends
+// the server.
+func (c *control) finish(result error) error {
+	c.result = result
+	close(c.finished)
+	if c.socket == "" {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	err := c.server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = c.server.Close()
 	}
-	<-c.done
+	<-c.served
+	return err
+}
+
+// end closes a node in the order that loses nothing: no new commands, those
+// under way ended, then its parts; last the answer to whoever asked for it.
+func (c *control) end(closeNode func() error) error {
+	err := within(closeLimit, func() error { return errors.Join(c.refuse(), closeNode()) })
+	return errors.Join(err, c.finish(err))
+}
+
+// closeLimit is how long a node may take to close.
+const closeLimit = 45 * time.Second
+
+// within gives f its time. What has not ended by then is left to the end of the
+// process, and its stacks to the log.
+func within(limit time.Duration, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+		return fmt.Errorf("the node did not close within %s and is ended; what was written is safe in its state folder, and the next start puts it in order", limit)
+	}
+}
+
+// removed removes a file that may be there.
+func removed(path string) error {
+	err := os.Remove(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	return err
 }
 
@@ -72,10 +175,10 @@ type answer struct {
 	Value  json.RawMessage `json:"value,omitempty"`
 }
 
-// handle makes an HTTP handler of a function. What it gives to step is sent at
-// once, each a line; what it returns comes last.
-func handle(f func(r *http.Request, step func(any)) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+// handle answers the requests of a path with a command: each step a line of
+// JSON, and an answer.
+func (c *control) handle(path string, f command) {
+	c.mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		enc := json.NewEncoder(w)
 		step := func(v any) {
 			if b, err := json.Marshal(v); err == nil {
@@ -83,7 +186,7 @@ func handle(f func(r *http.Request, step func(any)) (any, error)) http.HandlerFu
 				_ = http.NewResponseController(w).Flush()
 			}
 		}
-		v, err := f(r, step)
+		v, err := c.run(r, f, step)
 		var a answer
 		if err != nil {
 			a.Error, a.Status = err.Error(), exitStatus(err)
@@ -92,7 +195,21 @@ func handle(f func(r *http.Request, step func(any)) (any, error)) http.HandlerFu
 			a.Value = b
 		}
 		_ = enc.Encode(a)
+	})
+}
+
+func (c *control) run(r *http.Request, f command, step func(any)) (any, error) {
+	ctx, done, err := c.enter(r.Context())
+	if err != nil {
+		return nil, err
 	}
+	v, err := f(r.WithContext(ctx), step)
+	done()
+	if _, last := v.(ended); last {
+		<-c.finished
+		return nil, errors.Join(err, c.result)
+	}
+	return v, err
 }
 
 // errNoNode says that nothing answers in a state folder.

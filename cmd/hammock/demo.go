@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,14 +25,14 @@ func demoCommand(at func() state) *cobra.Command {
 		Long: "Starts a swarm of peers on this machine, each a process of its own, makes a volume and mounts it on DIR.\n" +
 			"Each peer declares a machine of its own, so that shards are spread as they would be over real ones; on one\n" +
 			"disk that protects nothing, so keep nothing in a demo. `hammock unmount DIR` ends it, peers included.",
-		Args: cobra.ExactArgs(1),
+		Args: exactly(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d.state = at()
 			if !cmd.Flags().Changed("state") {
 				d.state.dir += "-demo"
 			}
 			var err error
-			if d.dir, err = filepath.Abs(args[0]); err != nil {
+			if d.dir, err = mountPath(args[0]); err != nil {
 				return err
 			}
 			return d.run(cmd.Context())
@@ -74,29 +73,60 @@ func (d *demo) run(ctx context.Context) error {
 	if d.peers < 1 || d.peers > 100 {
 		return errors.New("--peers is from 1 to 100")
 	}
-	if err := os.MkdirAll(d.dir, 0o755); err != nil {
-		return fmt.Errorf("make the mount point: %w", err)
-	}
-	words := ""
-	exists, err := d.state.exists()
+	running, err := d.running(ctx)
 	if err != nil {
 		return err
 	}
-	if !exists {
-		if words, err = d.owner(d.state, "demo", func(root *crypt.Root, k *crypt.Keyring) error {
-			return newSwarm(d.state, root, k, "demo")
-		}); err != nil {
+	words := ""
+	if !running {
+		if words, err = d.mount(ctx); err != nil {
 			return err
 		}
 	}
-	if err := runBackground(ctx, d.state, []string{"mount", d.dir, "--state", d.state.dir, "--foreground"}, nil); err != nil {
-		return err
-	}
 	if err := d.startPeers(ctx); err != nil {
+		if running {
+			return err
+		}
+		if words != "" {
+			printPhrase(words) // the next demo goes on with this volume
+		}
 		return errors.Join(err, d.state.ask(ctx, "/unmount", url.Values{"dir": {d.dir}, "timeout": {"0s"}}, nil, nil), endDemo(ctx, d.state))
 	}
 	d.explain(words)
 	return nil
+}
+
+// running says whether this demo is mounted already: then only peers that ended
+// are started again.
+func (d *demo) running(ctx context.Context) (bool, error) {
+	var s nodeStatus
+	err := d.state.ask(ctx, "/status", nil, nil, &s)
+	if errors.Is(err, errNoNode) {
+		return false, nil
+	}
+	if err == nil && s.Volume != nil && s.Volume.Mount != d.dir {
+		err = fmt.Errorf("this demo is mounted on %s already: end it with `hammock unmount`, or give another --state", s.Volume.Mount)
+	}
+	return err == nil, err
+}
+
+// mount mounts the demo's volume, which it makes the first time; words are
+// those of a new one.
+func (d *demo) mount(ctx context.Context) (words string, err error) {
+	if err := os.MkdirAll(d.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { // it exists and does not answer: a dead mount
+		return "", fmt.Errorf("make the mount point: %w", err)
+	}
+	exists, err := d.state.exists()
+	if err != nil {
+		return "", err
+	}
+	if !exists {
+		enter := func(root *crypt.Root, k *crypt.Keyring) error { return newSwarm(d.state, root, k, "demo") }
+		if words, err = d.owner(d.state, "demo", enter); err != nil {
+			return "", err
+		}
+	}
+	return words, runBackground(ctx, d.state, []string{"mount", d.dir, "--state", d.state.dir, "--foreground"}, nil)
 }
 
 // owner makes an owner without a passphrase whose node talks to this machine
@@ -117,8 +147,11 @@ func (d *demo) startPeers(ctx context.Context) error {
 		return err
 	}
 	for _, p := range old {
+		if err := p.ask(ctx, "/status", nil, nil, nil); err == nil {
+			continue // it runs
+		}
 		if err := d.startPeer(ctx, p); err != nil {
-			return err
+			return fmt.Errorf("start the peer in %s again: %w", p.dir, err)
 		}
 	}
 	for i := len(old) + 1; i <= d.peers; i++ {
@@ -201,10 +234,17 @@ func endDemo(ctx context.Context, st state) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range peers {
-		if err := p.ask(ctx, "/stop", nil, func(json.RawMessage) {}, nil); err != nil && !errors.Is(err, errNoNode) {
-			return fmt.Errorf("stop the demo's peer in %s: %w", p.dir, err)
-		}
+	ctx, cancel := context.WithTimeout(ctx, closeLimit)
+	defer cancel()
+	errs := make([]error, len(peers))
+	var stopping sync.WaitGroup
+	for i, p := range peers {
+		stopping.Go(func() {
+			if err := p.ask(ctx, "/stop", nil, nil, nil); err != nil && !errors.Is(err, errNoNode) {
+				errs[i] = fmt.Errorf("stop the demo's peer in %s (process %s): %w", p.dir, readPID(p), err)
+			}
+		})
 	}
-	return nil
+	stopping.Wait()
+	return errors.Join(errs...)
 }

@@ -34,7 +34,7 @@ type drive struct {
 
 	heads publisher
 
-	checkpoints sync.Mutex // one checkpoint at a time
+	checkpoints chan struct{} // holds a token while a checkpoint runs
 	stop        context.CancelFunc
 	done        sync.WaitGroup
 	fetched     atomic.Int64 // payload bytes that came from peers
@@ -42,7 +42,7 @@ type drive struct {
 
 // openDrive opens the volume of a node.
 func openDrive(ctx context.Context, n *node) (_ *drive, err error) {
-	d := &drive{node: n, log: n.log, stores: newStores(n)}
+	d := &drive{node: n, log: n.log, stores: newStores(n), checkpoints: make(chan struct{}, 1)}
 	if d.policy, err = placement.ParsePolicy(n.set.Policy); err != nil {
 		return nil, err
 	}

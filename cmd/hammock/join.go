@@ -20,7 +20,7 @@ func joinCommand(at func() state) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "join TICKET",
 		Short: "Enter a swarm with a ticket; makes an owner here and prints its 24 words",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1, "TICKET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ticket, err := swarm.ParseTicket(args[0])
 			if err != nil {

@@ -11,17 +11,19 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once; nothing that was acknowledged is lost by that
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "hammock: "+sentence(err))
+		fmt.Fprintln(os.Stderr, "hammock: "+err.Error())
 		os.Exit(exitStatus(err))
 	}
 }
@@ -53,7 +55,15 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&dir, "state", defaultState(), "folder of this node's state")
-	at := func() state { return state{dir: dir} }
+	at := func() state {
+		if abs, err := filepath.Abs(dir); err == nil {
+			dir = abs // a background process works elsewhere
+		}
+		return state{dir: dir}
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; `%s --help` lists what it takes", err, cmd.CommandPath())
+	})
 	root.AddCommand(
 		demoCommand(at), initCommand(at), mountCommand(at), serveCommand(at), inviteCommand(at), joinCommand(at),
 		statusCommand(at), syncCommand(at), recoverCommand(at), checkCommand(at), cacheCommand(at), unmountCommand(at),
@@ -61,6 +71,12 @@ func rootCommand() *cobra.Command {
 	return root
 }
 
-// sentence is what is printed of an error: errors are written lower-case for
-// wrapping, and so is this.
-func sentence(err error) string { return err.Error() }
+// exactly takes n arguments, which it names when they are missing.
+func exactly(n int, names string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return fmt.Errorf("it is `%s %s`; `%s --help` says more", cmd.CommandPath(), names, cmd.CommandPath())
+		}
+		return nil
+	}
+}

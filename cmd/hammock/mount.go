@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"path/filepath"
 	"runtime/debug"
@@ -17,9 +16,6 @@ import (
 	"github.com/hammockfs/hammock/fs/mount"
 )
 
-// drainLimit is how long an unmount waits for uploads unless it was told.
-const drainLimit = 2 * time.Minute
-
 func mountCommand(at func() state) *cobra.Command {
 	var o mountOptions
 	var give string
@@ -27,7 +23,7 @@ func mountCommand(at func() state) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mount DIR",
 		Short: "Mount the volume on DIR, and be a node of the swarm",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			st := at()
 			var err error
@@ -60,11 +56,12 @@ type mountOptions struct {
 // mounted is a drive that is mounted.
 type mounted struct {
 	*drive
-	dir     string
+	dir     string // as the kernel names it
 	server  *mount.Server
-	leaving sync.Mutex // one unmount at a time
-	left    chan struct{}
-	once    sync.Once
+	leaving chan struct{} // holds a token while somebody unmounts; see leave.go
+
+	mu       sync.Mutex
+	cutDrain context.CancelCauseFunc // ends the drain under way; nil when there is none; guarded by mu
 }
 
 // runMount runs a node with its volume mounted until it is unmounted.
@@ -87,9 +84,9 @@ func runMount(ctx context.Context, st state, o mountOptions) error {
 	}
 	m, err := mountNode(ctx, n, o.dir, opts)
 	if err != nil {
-		return errors.Join(err, n.close())
+		return errors.Join(err, within(closeLimit, n.close))
 	}
-	return errors.Join(m.wait(ctx), n.close())
+	return m.wait(ctx)
 }
 
 func mountNode(ctx context.Context, n *node, dir string, opts mount.Options) (*mounted, error) {
@@ -97,64 +94,50 @@ func mountNode(ctx context.Context, n *node, dir string, opts mount.Options) (*m
 	if err != nil {
 		return nil, err
 	}
-	m := &mounted{drive: d, dir: dir, left: make(chan struct{})}
-	if m.server, err = mount.Mount(ctx, mount.Config{Dir: dir, Volume: d.volume, Options: opts, State: n.state.dir, Log: n.log,
-		SyncPeers: func(ctx context.Context) error { return d.sync(ctx, false, func(syncReport) {}) }}); err != nil {
-		return nil, errors.Join(err, d.close(ctx))
+	m := &mounted{drive: d, dir: dir, leaving: make(chan struct{}, 1)}
+	m.server, err = mount.Mount(ctx, mount.Config{Dir: dir, Volume: d.volume, Options: opts, State: n.state.dir, Log: n.log,
+		SyncPeers: func(ctx context.Context) error { return d.sync(ctx, false, silent) }})
+	if err != nil {
+		return nil, errors.Join(err, within(closeLimit, func() error { return d.close(context.WithoutCancel(ctx)) }))
 	}
 	return m, nil
 }
 
 // wait answers commands until the folder is unmounted, by a command, a signal
-// or from outside.
+// or from outside, and closes the node.
 func (m *mounted) wait(ctx context.Context) error {
-	c, err := m.node.answer(m, nil)
+	c, err := m.node.answer(m.register)
 	if err != nil {
-		return errors.Join(err, m.leave(context.Background(), 0, func(syncReport) {}))
+		return errors.Join(err, m.leaveNow(), c.end(m.close))
 	}
 	tellReady(nil)
 	m.log.Info("mounted", "dir", m.dir, "addresses", m.node.swarm.Addrs())
-	gone := make(chan struct{})
-	go func() { defer close(gone); m.server.Wait() }()
 	select {
-	case <-ctx.Done(): // a signal: what is not on peers stays here
-		lctx, cancel := context.WithTimeout(context.Background(), drainLimit)
-		err = m.leave(lctx, 0, func(syncReport) {})
-		cancel()
-	case <-m.left:
-	case <-gone:
+	case <-ctx.Done():
+		err = m.leaveNow()
+	case <-m.server.Done():
+		// A command that unmounted may still wait for peers; a signal ends that.
+		defer context.AfterFunc(ctx, m.hurry)()
 	}
-	if err != nil {
-		m.log.Error("unmount", "error", err)
-	}
-	<-gone
-	return errors.Join(err, c.close(), m.drive.close(context.Background()))
+	_ = m.turn(context.Background(), time.Hour) // nobody unmounts any more
+	m.log.Info("unmounted", "dir", m.dir)
+	return errors.Join(err, c.end(m.close))
 }
 
-func (m *mounted) register(mux *http.ServeMux) {
-	mux.Handle("POST /sync", handle(m.answerSync))
-	mux.Handle("POST /unmount", handle(m.answerUnmount))
-	mux.Handle("POST /check", handle(m.answerCheck))
-	mux.Handle("POST /cache/drop", handle(func(r *http.Request, _ func(any)) (any, error) { return m.answerDrop(r.Context()) }))
+// close closes drive and node. While programs still use the volume, which a
+// signal took from them, the drive stays open until the process ends.
+func (m *mounted) close() error {
+	if !m.isLeft() {
+		return errors.Join(m.volume.Sync(context.Background()), m.node.close())
+	}
+	return errors.Join(m.drive.close(context.Background()), m.node.close())
 }
 
-// leave waits up to the limit for uploads and unmounts. It returns what is only
-// on this machine as an error, once the folder is unmounted.
-func (m *mounted) leave(ctx context.Context, limit time.Duration, report func(syncReport)) error {
-	m.leaving.Lock()
-	defer m.leaving.Unlock()
-	if err := m.volume.Sync(ctx); err != nil {
-		return fmt.Errorf("save what was written: %w", err)
-	}
-	var notSafe error
-	if limit > 0 {
-		dctx, cancel := context.WithTimeout(ctx, limit)
-		notSafe = m.sync(dctx, true, report)
-		cancel()
-	}
-	if err := m.server.Unmount(ctx); err != nil {
-		return err
-	}
-	m.once.Do(func() { close(m.left) })
-	return notSafe
+// register adds the commands of a mounted volume.
+func (m *mounted) register(c *control) {
+	c.handle("/status", func(r *http.Request, _ func(any)) (any, error) { return m.node.answerStatus(r, m) })
+	c.handle("/sync", m.answerSync)
+	c.handle("/unmount", m.answerUnmount)
+	c.handle("/check", m.answerCheck)
+	c.handle("/cache/drop", func(r *http.Request, _ func(any)) (any, error) { return m.answerDrop(r.Context()) })
 }

@@ -2,7 +2,7 @@ package main
 
 import (
 	"errors"
-	"net/http"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -17,6 +17,8 @@ func mountCommand(func() state) *cobra.Command {
 // mounted stands for a mounted drive, of which there is none here.
 type mounted struct{ *drive }
 
-func (m *mounted) register(*http.ServeMux) {}
-
 func (m *mounted) mountPoint() string { return "" }
+
+const drainLimit = 2 * time.Minute
+
+func freeDead(string) (bool, error) { return false, nil }

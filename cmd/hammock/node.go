@@ -67,7 +67,7 @@ func startNode(ctx context.Context, st state, k *crypt.Keyring, o nodeOptions) (
 	n := &node{state: st, set: set, log: o.log, keys: k, device: crypt.DeviceFromSeed(k.DeviceSeed), lock: lock}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.close())
+			err = errors.Join(err, within(closeLimit, n.close))
 		}
 	}()
 	if n.cert, err = crypt.ParseCertificate(k.Certificate); err != nil {
@@ -94,7 +94,7 @@ func (n *node) connect(ctx context.Context, o nodeOptions) error {
 		State: n.state.dir, Device: n.device, Certificate: n.keys.Certificate,
 		Name: n.set.Name, Machine: n.keys.Machine.String()[:32], Site: n.set.Site,
 		Gives: n.set.Give, Free: func() int64 { return n.free() },
-		Listen: listenAddrs(o.listen, n.set.Loopback), MDNS: !n.set.NoMDNS && !n.set.Loopback, DHT: !n.set.Loopback, NAT: !n.set.Loopback,
+		Listen: listenAddrs(o.listen, n.set.Port, n.set.Loopback), MDNS: !n.set.NoMDNS && !n.set.Loopback, DHT: !n.set.Loopback, NAT: !n.set.Loopback,
 		Log: o.log,
 	})
 	if err != nil {
@@ -109,17 +109,6 @@ func (n *node) connect(ctx context.Context, o nodeOptions) error {
 	})
 	n.server.Register(wire.OverSwarm(n.swarm))
 	return nil
-}
-
-// listenAddrs is where a node listens unless it was told.
-func listenAddrs(asked []string, loopback bool) []string {
-	switch {
-	case len(asked) > 0:
-		return asked
-	case loopback:
-		return []string{"/ip4/127.0.0.1/tcp/0"}
-	}
-	return []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0"}
 }
 
 // free is what others may still store here.
@@ -150,7 +139,7 @@ func (n *node) close() error {
 		errs = append(errs, n.depot.Close())
 	}
 	if n.lock != nil {
-		errs = append(errs, n.lock.Close())
+		errs = append(errs, removed(n.state.path("pid")), n.lock.Close()) // a stale process ID may be another's one day
 	}
 	return errors.Join(errs...)
 }

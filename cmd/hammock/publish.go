@@ -135,98 +135,12 @@ func (d *drive) publishAgain(ctx context.Context) {
 // checkpoint publishes what has changed. Small data of files that have been
 // quiet that long moves into chunks first.
 func (d *drive) checkpoint(ctx context.Context, quiet time.Duration, fold bool) error {
-	d.checkpoints.Lock()
-	defer d.checkpoints.Unlock()
+	if err := d.lockCheckpoints(ctx); err != nil {
+		return err
+	}
+	defer d.unlockCheckpoints()
 	if err := d.volume.WriteBack(ctx, quiet); err != nil {
 		return err
 	}
 	return d.publishNow(ctx, fold)
-}
-
-// syncReport is what a sync says while it runs.
-type syncReport struct {
-	Phase  string `json:"phase"`
-	Done   int64  `json:"done"`
-	Total  int64  `json:"total"`
-	Error  string `json:"error,omitempty"`
-	Result string `json:"result,omitempty"`
-	Bytes  int64  `json:"bytes,omitempty"`
-}
-
-// errNoPeers is the honest answer of a sync in a swarm of one.
-var errNoPeers = errors.New("everything is synced on this machine, but there is no peer to hold it: losing this machine loses it. " +
-	"Invite other machines (`hammock invite`); what is here flows out to them by itself")
-
-// sync returns when losing this machine would lose nothing. It tells progress
-// to report.
-func (d *drive) sync(ctx context.Context, fold bool, report func(syncReport)) error {
-	d.checkpoints.Lock()
-	defer d.checkpoints.Unlock()
-	report(syncReport{Phase: "commit"})
-	if err := d.volume.WriteBack(ctx, 0); err != nil {
-		return err
-	}
-	if err := d.volume.Sync(ctx); err != nil {
-		return err
-	}
-	if _, err := d.cache.CloseStripes(ctx, 0); err != nil {
-		return fmt.Errorf("close the open stripes: %w", err)
-	}
-	if d.lonely() {
-		return errors.Join(d.publishLocally(ctx, fold), errNoPeers)
-	}
-	if err := d.waitPlaced(ctx, "upload", report); err != nil {
-		return err
-	}
-	if _, _, err := d.db.Checkpoint(ctx, checkpointOptions(fold)); err != nil {
-		return fmt.Errorf("publish the volume as it is now: %w", err)
-	}
-	if err := d.waitPlaced(ctx, "metadata", report); err != nil {
-		return err
-	}
-	have, of, err := d.publish(ctx)
-	if have*3 < of*2 {
-		return fmt.Errorf("only %d of the %d keepers have taken the newest head; the data is on peers, but a recovery might find an older state. Try again when more members are online: %w", have, of, err)
-	}
-	report(syncReport{Phase: "done", Result: fmt.Sprintf("everything is on peers; %d of %d keepers have the newest head", have, of)})
-	return nil
-}
-
-// lonely says whether nothing can be placed: the policy is solo, or there is no
-// other store.
-func (d *drive) lonely() bool {
-	if d.policy.Needs() == 0 {
-		return true
-	}
-	for _, s := range d.stores.Stores() {
-		if !s.Here {
-			return false
-		}
-	}
-	return true
-}
-
-// waitPlaced waits until the upload queue is empty and tells how far it is.
-func (d *drive) waitPlaced(ctx context.Context, phase string, report func(syncReport)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	finished := make(chan error, 1)
-	go func() { finished <- d.placer.Wait(ctx) }()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	start := d.placer.Stats()
-	total := start.QueuedBytes
-	for {
-		select {
-		case err := <-finished:
-			if err != nil {
-				return fmt.Errorf("not everything is on peers yet; it is safe on this machine, and uploading goes on by itself: %w", err)
-			}
-			return nil
-		case <-tick.C:
-			left := d.placer.Stats().QueuedBytes
-			total = max(total, left)
-			report(syncReport{Phase: phase, Done: total - left, Total: total})
-		}
-	}
 }

@@ -159,7 +159,7 @@ func (r *recovery) askKeepers(ctx context.Context, st state, root *crypt.Root, f
 	if err := swarm.Create(nil, st.dir, f.admission); err != nil {
 		return nil, err
 	}
-	s, err := swarm.Open(ctx, swarm.Config{State: st.dir, Device: f.device, Certificate: f.cert, Name: r.owner.name, Machine: "recovering", Log: nodeLog()})
+	s, err := swarm.Open(ctx, swarm.Config{State: st.dir, Device: f.device, Certificate: f.cert, Name: r.owner.name, Machine: "recovering", Log: quietLog()})
 	if err != nil {
 		return nil, fmt.Errorf("enter the swarm: %w", err)
 	}
@@ -249,7 +249,7 @@ func (r *recovery) settle(ctx context.Context, st state, set settings, pass []by
 	} else if kind != convergencePrivate && (crypt.Domain{Secret: domain}).ID() == g.Domain {
 		k.Domain = domain
 	}
-	n := &node{state: st, set: set, log: nodeLog(), keys: k, device: f.device, genesis: g}
+	n := &node{state: st, set: set, log: quietLog(), keys: k, device: f.device, genesis: g}
 	if n.cert, err = crypt.ParseCertificate(k.Certificate); err != nil {
 		return err
 	}

@@ -94,51 +94,58 @@ func serve(ctx context.Context, st state, pass *passphraseFlags, give int64, lis
 	if err != nil {
 		return err
 	}
-	stop := make(chan struct{})
-	c, err := n.answer(nil, stop)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	c, err := n.answer(func(c *control) {
+		c.handle("/status", func(r *http.Request, _ func(any)) (any, error) { return n.answerStatus(r, nil) })
+		c.handle("/stop", func(*http.Request, func(any)) (any, error) { stop(); return ended{}, nil })
+	})
 	if err != nil {
-		return errors.Join(err, n.close())
+		return errors.Join(err, c.end(n.close))
 	}
 	tellReady(nil)
 	n.log.Info("serving", "addresses", n.swarm.Addrs(), "gives", showSize(n.set.Give))
-	select {
-	case <-ctx.Done():
-	case <-stop:
-	}
-	return errors.Join(c.close(), n.close())
+	<-ctx.Done()
+	n.log.Info("stopping")
+	return c.end(n.close)
 }
 
-// answer starts to answer commands. d is nil for a node without a volume.
-// Closing stop is how a command ends the node.
-func (n *node) answer(d *mounted, stop chan struct{}) (*control, error) {
-	if err := n.state.writePID(); err != nil {
-		return nil, fmt.Errorf("note the process ID: %w", err)
-	}
-	if err := n.saveGive(); err != nil {
-		return nil, err
-	}
-	mux := http.NewServeMux()
-	mux.Handle("POST /invite", handle(n.answerInvite))
-	mux.Handle("POST /status", handle(func(r *http.Request, _ func(any)) (any, error) { return n.answerStatus(r, d) }))
+// answer starts to answer commands: those of every node, and those that more
+// adds. The control is to be ended, also after an error.
+func (n *node) answer(more func(*control)) (*control, error) {
+	c := newControl()
+	c.handle("/invite", n.answerInvite)
 	for path, show := range map[string]http.HandlerFunc{"/": pprof.Index, "/profile": pprof.Profile, "/trace": pprof.Trace} {
-		mux.Handle("GET /debug/pprof"+path, show) // for whoever looks into what a node spends its time on
+		c.mux.Handle("GET /debug/pprof"+path, show) // for whoever looks into what a node spends its time on
 	}
-	if d == nil {
-		mux.Handle("POST /stop", handle(func(*http.Request, func(any)) (any, error) { close(stop); return nil, nil }))
-	} else {
-		d.register(mux)
+	more(c)
+	if err := n.state.writePID(); err != nil {
+		return c, fmt.Errorf("note the process ID: %w", err)
 	}
-	return serveControl(n.state, mux)
+	if err := n.remember(); err != nil {
+		return c, err
+	}
+	if err := inBackground(); err != nil {
+		return c, err
+	}
+	return c, c.serve(n.state)
 }
 
-// saveGive remembers how much is given, for later runs and for init's settings.
-func (n *node) saveGive() error {
+// remember keeps for later runs how much is given and where this node listens.
+func (n *node) remember() error {
 	set, err := n.state.settings()
-	if err != nil || set.Give == n.set.Give {
+	if err != nil {
 		return err
 	}
-	set.Give = n.set.Give
-	return n.state.saveSettings(set)
+	next := set
+	next.Give = n.set.Give
+	if port := portOf(n.swarm.Addrs()); port != 0 {
+		next.Port = port
+	}
+	if next == set {
+		return nil
+	}
+	return n.state.saveSettings(next)
 }
 
 func (n *node) answerInvite(r *http.Request, _ func(any)) (any, error) {

@@ -69,6 +69,9 @@ func (s state) need() error {
 // lock makes this process the only one that has the state open.
 func (s state) lock() (io.Closer, error) {
 	l, err := vfs.Default.Lock(s.path("lock"))
+	if real := new(fs.PathError); errors.As(err, &real) {
+		return nil, fmt.Errorf("open the state folder: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("another hammock process%s has %s open: end it first (`hammock unmount`), or give this one a --state of its own",
 			s.holder(), s.dir)
@@ -99,6 +102,7 @@ type settings struct {
 	Cache       int64  `json:"cache"`       // bytes for the local cache
 	Distinct    string `json:"distinct"`    // machine, site, owner
 	Site        string `json:"site"`
+	Port        int    `json:"port,omitempty"` // that this node listened at last
 	NoMDNS      bool   `json:"no_mdns,omitempty"`
 	Loopback    bool   `json:"loopback,omitempty"` // a demo: peers on this machine only
 }

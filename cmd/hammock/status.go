@@ -69,7 +69,7 @@ func statusCommand(at func() state) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := url.Values{}
 			if len(args) == 1 {
-				path, err := filepath.Abs(args[0])
+				path, err := realPath(args[0])
 				if err != nil {
 					return err
 				}
@@ -91,6 +91,15 @@ func statusCommand(at func() state) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
+}
+
+// realPath names a file as it lies under the mount point.
+func realPath(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
 }
 
 func (n *node) answerStatus(r *http.Request, m *mounted) (any, error) {
@@ -152,7 +161,7 @@ func printStatus(raw json.RawMessage) error {
 func printVolume(w *tabwriter.Writer, v *volumeStatus) {
 	fmt.Fprintf(w, "mounted on\t%s\n", v.Mount)
 	fmt.Fprintf(w, "policy\t%s %s\n", v.Policy, v.Code)
-	fmt.Fprintf(w, "only on this machine\t%s in %d stripes, %d changes not published\n", showSize(v.LocalBytes), v.LocalStripes, v.Unpublished)
+	fmt.Fprintf(w, "only on this machine\t%s in %d stripes, %s\n", showSize(v.LocalBytes), v.LocalStripes, unpublished(v.Unpublished))
 	fmt.Fprintf(w, "waiting for upload\t%s in %d stripes\n", showSize(v.QueuedBytes), v.Queued)
 	for _, spare := range sortedKeys(v.Stripes) {
 		fmt.Fprintf(w, "on peers\t%d stripes that can lose %d more\n", v.Stripes[spare], spare)
@@ -162,9 +171,18 @@ func printVolume(w *tabwriter.Writer, v *volumeStatus) {
 	}
 	fmt.Fprintf(w, "cache\t%s of %s\n", showSize(v.CacheBytes), showSize(v.CacheLimit))
 	fmt.Fprintf(w, "head\t%d, %s\n", v.Head, v.Keepers)
-	if v.LastError != "" {
+	if v.LastError != "" && v.Queued > 0 {
 		fmt.Fprintf(w, "last trouble\t%s\n", v.LastError)
 	}
+}
+
+// unpublished says how many changes no head has yet; after a start it is not
+// known how many.
+func unpublished(changes int) string {
+	if changes < 0 {
+		return "with changes that are not published"
+	}
+	return fmt.Sprintf("%d changes not published", changes)
 }
 
 // spareOf says how many more of its stores a placed stripe can lose; negative

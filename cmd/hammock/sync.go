@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -36,14 +37,23 @@ func (d *drive) answerSync(r *http.Request, step func(any)) (any, error) {
 		return nil, err
 	}
 	defer cancel()
-	return nil, d.sync(ctx, false, func(s syncReport) { step(s) })
+	err = d.sync(ctx, false, func(s syncReport) { step(s) })
+	if errors.Is(err, errNotSafe) {
+		err = fmt.Errorf("%w. What is not there is safe on this machine, and uploading goes on by itself", err)
+	}
+	return nil, err
 }
 
 // progress shows how far a sync is: a bar on a terminal, plain lines elsewhere.
 type progress struct {
-	bar   *progressbar.ProgressBar
-	phase string
+	bar    *progressbar.ProgressBar
+	phase  string
+	said   string    // the trouble that was told last
+	saidAt time.Time // and when
 }
+
+// sayEvery is how often a trouble that changes is told.
+const sayEvery = 15 * time.Second
 
 func newProgress() *progress { return &progress{} }
 
@@ -54,14 +64,12 @@ func (p *progress) step(b json.RawMessage) {
 	}
 	tty := term.IsTerminal(int(os.Stderr.Fd()))
 	if s.Phase != p.phase {
+		p.begin(&s, tty)
+	}
+	if s.Error != "" && s.Error != p.said && time.Since(p.saidAt) > sayEvery {
 		p.finish()
-		p.phase = s.Phase
-		switch {
-		case s.Result != "":
-			fmt.Fprintln(os.Stderr, s.Result)
-		case !tty:
-			fmt.Fprintln(os.Stderr, phaseText(s.Phase))
-		}
+		p.said, p.saidAt = s.Error, time.Now()
+		fmt.Fprintln(os.Stderr, "still trying: "+s.Error)
 	}
 	if !tty || s.Total == 0 {
 		return
@@ -71,6 +79,18 @@ func (p *progress) step(b json.RawMessage) {
 	}
 	p.bar.ChangeMax64(s.Total)
 	_ = p.bar.Set64(s.Done)
+}
+
+// begin starts a phase.
+func (p *progress) begin(s *syncReport, tty bool) {
+	p.finish()
+	p.phase = s.Phase
+	switch {
+	case s.Result != "":
+		fmt.Fprintln(os.Stderr, s.Result)
+	case !tty:
+		fmt.Fprintln(os.Stderr, phaseText(s.Phase))
+	}
 }
 
 func (p *progress) finish() {

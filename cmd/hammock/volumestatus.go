@@ -31,12 +31,7 @@ func (d *drive) status(ctx context.Context, dir string) (*volumeStatus, error) {
 	if code, ok := d.policy.Code(meta.ClassData, len(d.stores.Stores())); ok {
 		v.Code = "(" + code.String() + ")"
 	}
-	for _, s := range d.cache.Closed() {
-		if s.Pinned {
-			v.LocalStripes++
-			v.LocalBytes += int64(s.Payload)
-		}
-	}
+	v.LocalStripes, v.LocalBytes = d.onlyHere()
 	online := d.online()
 	err := d.db.Stripes(ctx, func(stripe uint64, record []byte) error {
 		r, err := placement.ParseRecord(record)

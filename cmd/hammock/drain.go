@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// syncReport is what a sync says while it runs.
+type syncReport struct {
+	Phase  string `json:"phase"`
+	Done   int64  `json:"done"`
+	Total  int64  `json:"total"`
+	Error  string `json:"error,omitempty"` // why it takes longer
+	Result string `json:"result,omitempty"`
+}
+
+// silent takes the progress of a sync that nobody watches.
+func silent(syncReport) {}
+
+// errNoPeers and errSolo are the honest answers of a sync that has nowhere to
+// go.
+var (
+	errNoPeers = errors.New("everything is synced on this machine, but there is no peer to hold it: losing this machine loses it. " +
+		"Invite other machines (`hammock invite`); what is here flows out to them by itself")
+	errSolo = errors.New("everything is synced on this machine, but the policy of this volume is solo, which keeps everything here: losing this machine loses it")
+)
+
+// errNotSafe begins the errors of a sync that did not come to its end.
+var errNotSafe = errors.New("not everything is on peers yet")
+
+// lockCheckpoints lets one checkpoint run at a time.
+func (d *drive) lockCheckpoints(ctx context.Context) error {
+	select {
+	case d.checkpoints <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another checkpoint: %w", context.Cause(ctx))
+	}
+}
+
+func (d *drive) unlockCheckpoints() { <-d.checkpoints }
+
+// sync returns when losing this machine would lose nothing. It tells progress
+// to report. While it waits for data to reach peers, others may checkpoint.
+func (d *drive) sync(ctx context.Context, fold bool, report func(syncReport)) error {
+	report(syncReport{Phase: "commit"})
+	if err := d.settle(ctx); err != nil {
+		return err
+	}
+	if d.lonely() {
+		return d.syncHere(ctx, fold)
+	}
+	if err := d.waitPlaced(ctx, "upload", report); err != nil {
+		return err
+	}
+	if err := d.lockCheckpoints(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errNotSafe, err)
+	}
+	defer d.unlockCheckpoints()
+	if err := d.publishLocally(ctx, fold); err != nil {
+		return err
+	}
+	if err := d.waitPlaced(ctx, "metadata", report); err != nil {
+		return err
+	}
+	have, of, err := d.publish(ctx)
+	if have*3 < of*2 {
+		return fmt.Errorf("only %d of the %d keepers have taken the newest head; the data is on peers, but a recovery might find an older state. "+
+			"Try again when more members are online: %w", have, of, err)
+	}
+	report(syncReport{Phase: "done", Result: fmt.Sprintf("everything is on peers; %d of %d keepers have the newest head", have, of)})
+	return nil
+}
+
+// settle moves everything that was written into closed, synced stripes.
+func (d *drive) settle(ctx context.Context) error {
+	if err := d.lockCheckpoints(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errNotSafe, err)
+	}
+	defer d.unlockCheckpoints()
+	if err := d.volume.WriteBack(ctx, 0); err != nil {
+		return err
+	}
+	if err := d.volume.Sync(ctx); err != nil {
+		return err
+	}
+	if _, err := d.cache.CloseStripes(ctx, 0); err != nil {
+		return fmt.Errorf("close the open stripes: %w", err)
+	}
+	return nil
+}
+
+// syncHere is the sync of a volume that has nowhere to go. It always returns an
+// error.
+func (d *drive) syncHere(ctx context.Context, fold bool) error {
+	if err := d.lockCheckpoints(ctx); err != nil {
+		return err
+	}
+	defer d.unlockCheckpoints()
+	if err := d.publishLocally(ctx, fold); err != nil {
+		return err
+	}
+	if d.policy.Needs() == 0 {
+		return errSolo
+	}
+	return errNoPeers
+}
+
+// lonely says whether nothing can be placed: the policy is solo, or there is no
+// other store.
+func (d *drive) lonely() bool {
+	if d.policy.Needs() == 0 {
+		return true
+	}
+	for _, s := range d.stores.Stores() {
+		if !s.Here {
+			return false
+		}
+	}
+	return true
+}
+
+// waitPlaced waits until the upload queue is empty and tells how far it is.
+func (d *drive) waitPlaced(ctx context.Context, phase string, report func(syncReport)) error {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	finished := make(chan error, 1)
+	go func() { finished <- d.placer.Wait(waiting) }()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	total, failed := d.placer.Stats().QueuedBytes, d.placer.Stats().Failed
+	report(syncReport{Phase: phase, Total: total})
+	for {
+		select {
+		case err := <-finished:
+			if err != nil {
+				return fmt.Errorf("%w: %w", errNotSafe, err)
+			}
+			return nil
+		case <-tick.C:
+			s := d.placer.Stats()
+			total = max(total, s.QueuedBytes)
+			r := syncReport{Phase: phase, Done: total - s.QueuedBytes, Total: total}
+			if s.Failed > failed && s.LastError != nil {
+				r.Error = s.LastError.Error()
+			}
+			report(r)
+		}
+	}
+}
+
+// onlyHere says how much is on this machine only.
+func (d *drive) onlyHere() (stripes int, bytes int64) {
+	for _, s := range d.cache.Closed() {
+		if s.Pinned {
+			stripes++
+			bytes += int64(s.Payload)
+		}
+	}
+	return stripes, bytes
+}
