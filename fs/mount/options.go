@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 )
 
 // Options are what mount -o says.
@@ -114,26 +113,7 @@ func userAllowOther(conf string) bool {
 	return false
 }
 
-// flags are the options for mount(2).
-func (o *Options) flags() (flags uintptr) {
-	for _, f := range []struct {
-		set  bool
-		flag uintptr
-	}{
-		{o.ReadOnly, syscall.MS_RDONLY}, {!o.Suid, syscall.MS_NOSUID}, {!o.Dev, syscall.MS_NODEV},
-		{o.NoExec, syscall.MS_NOEXEC}, {o.NoAtime, syscall.MS_NOATIME}, {o.Sync, syscall.MS_SYNCHRONOUS},
-	} {
-		if f.set {
-			flags |= f.flag
-		}
-	}
-	if flags == 0 {
-		flags = syscall.MS_MGC_VAL // zero would mean the default of the library
-	}
-	return flags
-}
-
-// words are the same for fusermount3.
+// words are the options for fusermount3, as flags are those for mount(2).
 func (o *Options) words() (words []string) {
 	for _, f := range []struct {
 		set  bool

@@ -186,7 +186,7 @@ func helper() (string, error) {
 
 func (s *Server) mountOptions(o *Options) *fuse.MountOptions {
 	extra := uint64(fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK | fuse.CAP_READDIRPLUS_AUTO |
-		fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_ASYNC_DIO | fuse.CAP_NO_OPENDIR_SUPPORT)
+		fuse.CAP_ASYNC_DIO | kernelCapabilities)
 	if o.Writeback {
 		extra |= fuse.CAP_WRITEBACK_CACHE
 	}
@@ -258,7 +258,7 @@ func (s *Server) Unmount(ctx context.Context) error {
 func (s *Server) Detach() error { return detach(s.dir) }
 
 func detach(dir string) error {
-	err := syscall.Unmount(dir, syscall.MNT_DETACH)
+	err := detachDirectly(dir)
 	if err == nil {
 		return nil
 	}

@@ -1,0 +1,32 @@
+package mount
+
+import (
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// kernelCapabilities are what only Linux has.
+const kernelCapabilities = fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT
+
+// flags are the options for mount(2).
+func (o *Options) flags() (flags uintptr) {
+	for _, f := range []struct {
+		set  bool
+		flag uintptr
+	}{
+		{o.ReadOnly, syscall.MS_RDONLY}, {!o.Suid, syscall.MS_NOSUID}, {!o.Dev, syscall.MS_NODEV},
+		{o.NoExec, syscall.MS_NOEXEC}, {o.NoAtime, syscall.MS_NOATIME}, {o.Sync, syscall.MS_SYNCHRONOUS},
+	} {
+		if f.set {
+			flags |= f.flag
+		}
+	}
+	if flags == 0 {
+		flags = syscall.MS_MGC_VAL // zero would mean the default of the library
+	}
+	return flags
+}
+
+// detachDirectly takes a mount out of sight, which needs root.
+func detachDirectly(dir string) error { return syscall.Unmount(dir, syscall.MNT_DETACH) }
