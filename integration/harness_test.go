@@ -378,6 +378,14 @@ func program(t *testing.T, dir, name string, args ...string) string {
 	return string(out)
 }
 
+// goSource is the Go distribution's src folder: real input that every machine
+// with these tests has.
+func goSource(t *testing.T) string {
+	t.Helper()
+	root := strings.TrimSpace(program(t, ".", "go", "env", "GOROOT"))
+	return filepath.Join(root, "src")
+}
+
 // full returns large, or small under -short.
 func full[T any](large, small T) T {
 	if testing.Short() {

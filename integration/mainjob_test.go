@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -21,7 +20,7 @@ func TestMainJob(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "mainjob.sh")
-	src := filepath.Join(runtime.GOROOT(), "src")
+	src := goSource(t)
 	cmd.Env = append(os.Environ(), "HAMMOCK="+hammock(t), "TMPDIR="+t.TempDir(),
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
 	if os.Getenv("MAINJOB_SRC") == "" {

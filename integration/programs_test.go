@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -62,7 +61,7 @@ func runGit(t *testing.T, w *world, dir string) {
 	repo := filepath.Join(dir, "repo")
 	git := func(args ...string) string { t.Helper(); return program(t, repo, "git", args...) }
 	program(t, dir, "git", "init", "-q", "-b", "main", repo)
-	copyTree(t, filepath.Join(runtime.GOROOT(), "src", "strconv"), filepath.Join(repo, "strconv"))
+	copyTree(t, filepath.Join(goSource(t), "strconv"), filepath.Join(repo, "strconv"))
 	git("add", "-A")
 	git("commit", "-q", "-m", "first")
 	git("checkout", "-q", "-b", "other")
@@ -130,7 +129,7 @@ func runSQLite(t *testing.T, dir, mode string) {
 // compares it with what lies in the folder then.
 func runTar(t *testing.T, w *world, dir string) {
 	tree := filepath.Join(t.TempDir(), "tree")
-	copyTree(t, filepath.Join(runtime.GOROOT(), "src", "encoding"), tree)
+	copyTree(t, filepath.Join(goSource(t), "encoding"), tree)
 	program(t, tree, "sh", "-c", `ln -s json/encode.go link; ln json/encode.go hard; mkfifo fifo; mkdir -m 01777 sticky; : > empty
 		printf x > "$(printf 'new\nline')"; printf x > '-name with  spaces'; truncate -s 10M sparse; printf end >> sparse; chmod 4711 empty
 		touch -d '1969-12-31 23:59:58.123456789 UTC' empty`)
@@ -214,7 +213,7 @@ func runMmap(t *testing.T, w *world, dir string) {
 // runRsync keeps a copy up to date in place.
 func runRsync(t *testing.T, w *world, dir string) {
 	tree := filepath.Join(t.TempDir(), "tree")
-	copyTree(t, filepath.Join(runtime.GOROOT(), "src", "compress"), tree)
+	copyTree(t, filepath.Join(goSource(t), "compress"), tree)
 	large := filepath.Join(tree, "large")
 	writeStream(t, large, stream(24<<20, 0))
 	update := func() string {
