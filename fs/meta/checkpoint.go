@@ -86,14 +86,9 @@ func (d *DB) publish(ctx context.Context, p *published, drop *generation) error 
 	if err != nil {
 		return err
 	}
-	// A power cut may keep this record of the journal without anybody having synced it. Replay mends what it can look at,
-	// which a tree and a head are not: so all they cite is synced first.
-	if err := d.syncStripes(ctx); err != nil {
-		return err
-	}
 	b := newBatch()
 	b.putLocal(localHead, head)
-	if err := d.commitPublished(b, p, drop); err != nil {
+	if err := d.commitPublished(ctx, b, p, drop); err != nil {
 		return err
 	}
 	d.headMu.Lock()
@@ -102,7 +97,13 @@ func (d *DB) publish(ctx context.Context, p *published, drop *generation) error 
 	return nil
 }
 
-func (d *DB) commitPublished(b *Batch, p *published, drop *generation) error {
+// commitPublished needs a batch that nothing was added to but the head. A power cut may keep the record of the journal
+// without anybody having synced it. Replay mends what it can look at, which a tree and a head are not: so all that they
+// cite is synced first.
+func (d *DB) commitPublished(ctx context.Context, b *Batch, p *published, drop *generation) error {
+	if err := d.syncStripes(ctx); err != nil {
+		return err
+	}
 	v, err := crypt.EncodeCBOR(p)
 	if err != nil {
 		return err

@@ -73,6 +73,7 @@ type DB struct {
 	log     *slog.Logger
 	pebble  *pebble.DB
 	pcache  *pebble.Cache
+	lock    *pebble.Lock // of the overlay's folder
 	journal *journal.Journal
 	tagger  *crypt.Tagger
 	names   *tree.Store
@@ -150,7 +151,7 @@ func (d *DB) Close(ctx context.Context) error {
 func (d *DB) closeFiles() error {
 	close(d.disk.stop)
 	var err error
-	for _, c := range []io.Closer{d.journal, d.pebble} {
+	for _, c := range []io.Closer{d.journal, d.pebble, d.lock} {
 		err = errors.Join(err, c.Close())
 	}
 	d.pcache.Unref()

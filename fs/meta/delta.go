@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -21,16 +22,22 @@ func (d *DB) delta(ctx context.Context) (err error) {
 	taken := d.changed
 	d.changed = newChanges()
 	gen := d.levels.Load().cur
-	snap := d.pebble.NewSnapshot()
+	// The overlay as it is now. To close one of Pebble's snapshots would wait for its manifest, and so for a full disk.
+	it, err := d.pebble.NewIterWithContext(ctx, nil)
 	d.commit.Unlock()
 	defer func() {
-		if err = errors.Join(err, snap.Close()); err != nil {
+		if it != nil {
+			err = errors.Join(err, it.Close())
+		}
+		if err != nil {
 			d.takeBack(taken)
 		}
 	}()
-
-	w := deltaWriter{d: d, ctx: ctx, buf: []byte{batchVersion}}
-	if err := w.all(snap, gen, taken); err != nil {
+	if err != nil {
+		return err
+	}
+	w := deltaWriter{d: d, ctx: ctx, it: it, buf: []byte{batchVersion}}
+	if err := w.all(gen, taken); err != nil {
 		return err
 	}
 	p := d.pub
@@ -56,19 +63,20 @@ func (d *DB) takeBack(taken *changes) {
 type deltaWriter struct {
 	d    *DB
 	ctx  context.Context
+	it   *pebble.Iterator // over the overlay at the cut
 	buf  []byte
-	val  []byte
+	val  []byte // the key being looked up
 	refs [][]byte
 }
 
-func (w *deltaWriter) all(snap *pebble.Snapshot, gen *generation, c *changes) error {
+func (w *deltaWriter) all(gen *generation, c *changes) error {
 	for _, ino := range slices.Sorted(maps.Keys(c.marks)) {
 		if err := w.mark(ino, c.marks[ino]); err != nil {
 			return err
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.keys)) {
-		if err := w.key(snap, gen, c, k[0], []byte(k[1:])); err != nil {
+		if err := w.key(gen, c, k[0], []byte(k[1:])); err != nil {
 			return err
 		}
 	}
@@ -85,24 +93,31 @@ func (w *deltaWriter) mark(ino uint64, m mark) error {
 	return w.add(opClip, key[:], size[:])
 }
 
-func (w *deltaWriter) key(snap *pebble.Snapshot, gen *generation, c *changes, space byte, rk []byte) error {
-	v, f, err := w.d.lookup(snap, gen, space, rk, w.val[:0])
-	if err != nil {
-		return err
-	}
-	w.val = v
+func (w *deltaWriter) key(gen *generation, c *changes, space byte, rk []byte) error {
+	v, here, err := w.value(gen, space, rk)
 	switch {
-	case space == spaceTable && f == here:
+	case err != nil:
+		return err
+	case space == spaceTable && here:
 		return w.add(opStripe, rk, v)
 	case space == spaceTable:
 		return nil // stripes are not removed
-	case f == here:
+	case here:
 		return w.add(opPut, rk, v)
 	}
 	if m, ok := c.marks[keyIno(rk)]; ok && m.hides(rk) {
 		return nil // the mark says so already
 	}
 	return w.add(opDelete, rk, nil)
+}
+
+// value returns the record as it was at the cut; it is valid until the next call.
+func (w *deltaWriter) value(gen *generation, space byte, rk []byte) (v []byte, here bool, err error) {
+	w.val = append(appendSpace(w.val[:0], space, gen.num), rk...)
+	if !w.it.SeekGE(w.val) || !bytes.Equal(w.it.Key(), w.val) {
+		return nil, false, w.it.Error()
+	}
+	return w.d.openValue(w.val, w.it.Value())
 }
 
 func (w *deltaWriter) add(o op, key, value []byte) error {

@@ -22,10 +22,12 @@ const diskPause = 100 * time.Millisecond
 // disk is waited out instead, any other failure of the manifest ends all changes (see fault), and both are told to
 // whoever waits for a flush.
 type disk struct {
-	wait  time.Duration
-	fault atomic.Pointer[error] // what nothing goes on after before a restart
-	stop  chan struct{}         // closed when nobody waits any more
-	busy  atomic.Bool           // Pebble is open: failures have no caller
+	wait   time.Duration
+	fault  atomic.Pointer[error] // what nothing goes on after before a restart
+	broken chan struct{}         // closed with the fault
+	stop   chan struct{}         // closed when nobody waits any more
+	busy   atomic.Bool           // Pebble is open: failures have no caller
+	left   atomic.Bool           // Pebble was given up: whoever of it comes here stays
 
 	mu   sync.Mutex
 	err  error         // the newest failure
@@ -36,13 +38,26 @@ func newDisk(pause time.Duration) *disk {
 	if pause == 0 {
 		pause = diskPause
 	}
-	return &disk{wait: pause, stop: make(chan struct{}), news: make(chan struct{})}
+	return &disk{wait: pause, broken: make(chan struct{}), stop: make(chan struct{}), news: make(chan struct{})}
 }
 
 // fail ends all changes.
 func (k *disk) fail(err error) {
-	k.fault.CompareAndSwap(nil, &err)
+	if k.fault.CompareAndSwap(nil, &err) {
+		close(k.broken)
+	}
 	k.note(err)
+}
+
+// fatal is fail for Pebble's own goroutines, which come again at once.
+func (k *disk) fatal(err error) {
+	if k.failed() != nil {
+		k.pause()
+	}
+	k.fail(err)
+	if k.left.Load() {
+		select {}
+	}
 }
 
 func (k *disk) failed() error {
@@ -249,7 +264,7 @@ func (l pebbleLog) Fatalf(format string, args ...any) {
 	for _, a := range args {
 		err, ok := a.(error)
 		if ok && (strings.HasPrefix(text, "MANIFEST ") || strings.HasPrefix(text, "pebble: fatal commit error")) {
-			l.d.disk.fail(fmt.Errorf("overlay: %w", err))
+			l.d.disk.fatal(fmt.Errorf("overlay: %w", err))
 			return
 		}
 	}

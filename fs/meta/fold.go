@@ -31,7 +31,7 @@ func (d *DB) foldAll(ctx context.Context) error {
 	if lv := d.levels.Load(); lv.frozen != nil { // a fold of before did not end
 		p, err := d.foldFrozen(ctx, lv)
 		if err == nil {
-			err = d.commitPublished(newBatch(), p, lv.frozen)
+			err = d.commitPublished(ctx, newBatch(), p, lv.frozen)
 		}
 		if err != nil {
 			return err

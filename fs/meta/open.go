@@ -72,7 +72,7 @@ func openFiles(ctx context.Context, cfg Config) (*DB, error) {
 	}
 	if err := d.recover(ctx); err != nil {
 		close(d.disk.stop)
-		err = errors.Join(err, d.pebble.Close())
+		err = errors.Join(err, d.pebble.Close(), d.lock.Close())
 		d.pcache.Unref()
 		return nil, err
 	}
@@ -96,23 +96,59 @@ func (d *DB) openPebble() error {
 		EventListener:               d.listener(),
 		MaxOpenFiles:                500,
 	}
+	o.Experimental.ReadSamplingMultiplier = -1 // or closing an iterator might wait for the manifest
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	o.EnsureDefaults()
-	db, err := pebble.Open(d.cfg.FS.PathJoin(d.cfg.Dir, "overlay"), o)
+	dir := d.cfg.FS.PathJoin(d.cfg.Dir, "overlay")
+	var err error
+	if err = d.cfg.FS.MkdirAll(dir, 0o700); err == nil {
+		d.lock, err = pebble.LockDirectory(dir, d.cfg.FS)
+	}
 	if err == nil {
-		if err = d.disk.failed(); err != nil {
-			err = errors.Join(err, db.Close())
+		o.Lock = d.lock
+		if err = d.tryPebble(dir, o); err != nil {
+			err = errors.Join(err, d.lock.Close())
 		}
 	}
 	if err != nil {
 		d.pcache.Unref()
 		return fmt.Errorf("open overlay: %w", err)
 	}
-	d.pebble = db
 	d.disk.busy.Store(true)
 	return nil
+}
+
+// tryPebble opens Pebble. Where the manifest cannot be written, Pebble's Open may wait without end for a flush that fails
+// again and again. It is left alone then, with what it holds in memory; it changes nothing any more.
+func (d *DB) tryPebble(dir string, o *pebble.Options) (err error) {
+	done := make(chan error, 1)
+	var db *pebble.DB
+	go func() {
+		var err error
+		db, err = pebble.Open(dir, o)
+		done <- err
+	}()
+	select {
+	case err = <-done:
+	case <-d.disk.broken:
+		t := time.NewTimer(10 * d.disk.wait)
+		defer t.Stop()
+		select {
+		case err = <-done:
+		case <-t.C:
+			d.disk.left.Store(true)
+			return d.disk.failed()
+		}
+	}
+	if fault := d.disk.failed(); err == nil && fault != nil {
+		err = errors.Join(fault, db.Close())
+	}
+	if err == nil {
+		d.pebble = db
+	}
+	return err
 }
 
 // recover brings levels and marks back from Pebble, then replays the journal from where Pebble ends.

@@ -138,7 +138,7 @@ const (
 var keyBufs = sync.Pool{New: func() any { b := make([]byte, 0, spacePrefix+maxKey); return &b }}
 
 // lookup asks one generation for a key and appends its value to dst.
-func (d *DB) lookup(r pebble.Reader, g *generation, space byte, rk, dst []byte) ([]byte, found, error) {
+func (d *DB) lookup(g *generation, space byte, rk, dst []byte) ([]byte, found, error) {
 	buf := keyBufs.Get().(*[]byte)
 	defer keyBufs.Put(buf)
 	key := append(appendSpace((*buf)[:0], space, g.num), rk...)
@@ -148,7 +148,7 @@ func (d *DB) lookup(r pebble.Reader, g *generation, space byte, rk, dst []byte) 
 		g.mu.RLock()
 		defer g.mu.RUnlock()
 	}
-	tagged, closer, err := r.Get(key)
+	tagged, closer, err := d.pebble.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		if space == spaceNames && g.hides(rk) {
 			return dst, gone, nil
@@ -261,7 +261,7 @@ func (d *DB) FindChunk(id crypt.ID) (crypt.Ref, bool) {
 func (d *DB) AddChunk(id crypt.ID, r *crypt.Ref) error {
 	key := append([]byte{spaceDedup}, id[:]...)
 	v := d.tagger.TagValue(nil, key, crypt.AppendRef(nil, r))
-	if d.crowded() {
+	if d.crowded() || d.broken() != nil {
 		return nil // the disk cannot follow, and what it takes now are things that must not be lost
 	}
 	d.cites.Add(1)

@@ -48,9 +48,9 @@ func (d *DB) getAt(ctx context.Context, lv *levels, space byte, rk, dst []byte) 
 	if lv.pending {
 		return dst, false, ErrNotReady
 	}
-	v, f, err := d.lookup(d.pebble, lv.cur, space, rk, dst)
+	v, f, err := d.lookup(lv.cur, space, rk, dst)
 	if f == miss && err == nil && lv.frozen != nil {
-		v, f, err = d.lookup(d.pebble, lv.frozen, space, rk, dst)
+		v, f, err = d.lookup(lv.frozen, space, rk, dst)
 	}
 	if f != miss || err != nil {
 		return v, f == here, err

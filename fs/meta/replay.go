@@ -136,7 +136,7 @@ func (r *replay) valid(ref *crypt.Ref) bool {
 func (r *replay) closed(stripe uint64) bool {
 	key := binary.BigEndian.AppendUint64(nil, stripe)
 	for _, g := range r.d.levels.Load().overlays() {
-		if _, f, err := r.d.lookup(r.d.pebble, g, spaceTable, key, nil); err == nil && f == here {
+		if _, f, err := r.d.lookup(g, spaceTable, key, nil); err == nil && f == here {
 			return true
 		}
 	}
@@ -195,7 +195,7 @@ func (d *DB) overlayWindow(ino, w uint64) (extents []Extent, known bool, err err
 	key := appendNumbered(nil, ino, KindWindow, w)
 	lv := d.levels.Load()
 	for _, g := range lv.overlays() {
-		v, f, err := d.lookup(d.pebble, g, spaceNames, key, nil)
+		v, f, err := d.lookup(g, spaceNames, key, nil)
 		if err != nil || f == gone {
 			return nil, true, err
 		}

@@ -122,7 +122,7 @@ func (d *DB) applyDeltas(ctx context.Context) error {
 	d.commit.Lock()
 	d.changed = newChanges() // all of it is in the head already
 	d.commit.Unlock()
-	return d.commitPublished(newBatch(), &p, nil)
+	return d.commitPublished(ctx, newBatch(), &p, nil)
 }
 
 func (d *DB) applyDelta(ctx context.Context, piece []byte) error {
