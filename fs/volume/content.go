@@ -14,6 +14,8 @@ type content struct {
 	sealing []*sealing // oldest first
 	sealed  uint64     // where the last sealed run ended, if something was sealed since the last commit
 	solid   uint64     // the size that recorded (or soon to be recorded) bytes bear out
+	size    uint64     // as recorded
+	blocks  uint64     // as recorded
 
 	edits   map[uint64][]byte // page number -> content to be recorded; nil: to be deleted
 	changed int               // how many windows are to be recorded
@@ -37,9 +39,14 @@ func (f *content) pending() int64 {
 	return n
 }
 
-// recordedSize is the size to record with what is committed now: bytes that
-// are still in memory would otherwise come back as zeros after a crash.
-func (in *inode) recordedSize() uint64 {
+// unrecorded says whether anything of the file's bytes is not in the journal.
+func (f *content) unrecorded() bool {
+	return f.pending() > 0 || f.changed > 0 || len(f.edits) > 0 || f.clipped
+}
+
+// bearableSize is the size to record with all that is in pages and windows:
+// bytes that are still dirty would otherwise come back as zeros after a crash.
+func (in *inode) bearableSize() uint64 {
 	if in.file.pending() == 0 {
 		return in.attr.Size
 	}

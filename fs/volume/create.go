@@ -197,10 +197,10 @@ func (v *Volume) link(ctx context.Context, in, d *inode, name string) (Attr, err
 }
 
 // record puts attributes into a batch that carries none of the file's bytes:
-// the size stays what the recorded bytes bear out.
+// while some of those wait, size and blocks stay as they are recorded.
 func (in *inode) record(b *meta.Batch, a Attr) {
-	if in.isReg() {
-		a.Size = in.recordedSize()
+	if in.isReg() && in.file.unrecorded() {
+		a.Size, a.Blocks = in.file.size, in.file.blocks
 	}
 	b.PutInode(&a)
 }

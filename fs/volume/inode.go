@@ -102,7 +102,7 @@ func (v *Volume) load(ctx context.Context, ino uint64, l *loading) (*inode, erro
 // remember makes the pinned state of an inode that has none yet. v.mu is held.
 func (v *Volume) remember(attr meta.Inode) *inode {
 	in := &inode{ino: attr.Ino, kind: attr.Mode & modeType, attr: attr, pins: 1}
-	in.file.solid = attr.Size
+	in.file.solid, in.file.size, in.file.blocks = attr.Size, attr.Size, attr.Blocks
 	v.inodes[attr.Ino] = in
 	if attr.Flags&flagPages != 0 && attr.Size > inlineData && in.isReg() {
 		if _, ok := v.paged[attr.Ino]; !ok { // its pages are from before a restart

@@ -14,8 +14,10 @@ import (
 const batchBytes = 4 << 20
 
 // recording is what has changed of one file on its way into the journal. The
-// order is what makes a crash between two batches harmless: a clip first, so
-// that it hits nothing new; windows before the pages that hide them go.
+// order is what makes a crash harmless: a clip first, so that it hits nothing
+// new; windows before the pages that hide them go; and before those, the sync
+// of what the windows cite. For a power cut may keep the batch and tear the
+// chunks: what a window showed before comes back then, but no deleted page.
 type recording struct {
 	ctx  context.Context
 	v    *Volume
@@ -32,6 +34,7 @@ func (v *Volume) recordFile(ctx context.Context, in *inode) error {
 		return nil
 	}
 	r := recording{ctx: ctx, v: v, in: in, b: v.db.NewBatch(), attr: in.attr}
+	r.attr.Size = in.bearableSize()
 	if err := r.run(); err != nil {
 		return fmt.Errorf("record inode %d: %w", in.ino, err)
 	}
@@ -42,6 +45,7 @@ func (v *Volume) recordFile(ctx context.Context, in *inode) error {
 		v.notePaged(in.ino)
 	}
 	in.attr.Flags = r.attr.Flags
+	f.size, f.blocks = r.attr.Size, r.attr.Blocks
 	f.changed, f.edits, f.clipped, in.changed = 0, nil, false, false
 	return nil
 }
@@ -96,9 +100,16 @@ func (r *recording) pages() error {
 			return err
 		}
 	}
+	synced := false
 	for _, p := range list {
 		if f.edits[p] != nil {
 			continue
+		}
+		if !synced {
+			if err := r.syncCited(); err != nil {
+				return err
+			}
+			synced = true
 		}
 		r.b.DeletePage(r.in.ino, p)
 		if err := r.split(); err != nil {
@@ -106,6 +117,23 @@ func (r *recording) pages() error {
 		}
 	}
 	return nil
+}
+
+// syncCited syncs the stripes that the changed windows cite.
+func (r *recording) syncCited() error {
+	var stripes []uint64
+	for _, win := range r.in.file.windows {
+		for i := range win.extents {
+			if win.changed {
+				stripes = append(stripes, win.extents[i].Ref.Stripe)
+			}
+		}
+	}
+	slices.Sort(stripes)
+	if stripes = slices.Compact(stripes); len(stripes) == 0 {
+		return nil
+	}
+	return r.v.cache.Sync(r.ctx, stripes...)
 }
 
 // split commits what is in the batch if it is full.
@@ -118,6 +146,6 @@ func (r *recording) split() error {
 }
 
 func (r *recording) commit() error {
-	r.in.record(r.b, r.attr)
+	r.b.PutInode(&r.attr)
 	return r.v.db.Commit(r.ctx, r.b)
 }

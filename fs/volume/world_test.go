@@ -33,9 +33,11 @@ type world struct {
 	fs    vfs.FS
 	keys  [3]crypt.Key
 	dev   *crypt.Device
-	limit int64
+	limit int64 // of the cache
+	log   int64 // of the journal, after which the overlay is flushed
+	fill  int   // of a stripe
 	cfg   Config
-	clock clock
+	clock *clock
 
 	cache *cache.Cache
 	db    *meta.DB
@@ -62,7 +64,8 @@ func (c *clock) advance(d time.Duration) {
 }
 
 func newWorld() *world {
-	w := &world{fs: vfs.NewMem(), dev: crypt.NewDevice(), limit: 1 << 30, clock: clock{now: time.Unix(1_800_000_000, 0)}}
+	w := &world{fs: vfs.NewMem(), dev: crypt.NewDevice(), limit: 1 << 30, log: 8 << 20, fill: 4 << 20,
+		clock: &clock{now: time.Unix(1_800_000_000, 0)}}
 	for i := range w.keys {
 		w.keys[i] = crypt.NewKey()
 	}
@@ -84,13 +87,13 @@ func (w *world) open(t testing.TB) {
 	var err error
 	w.cache, err = cache.Open(cache.Config{
 		FS: w.fs, Dir: "cache", Sealer: crypt.NewSealer(w.keys[0], crypt.SuiteAES), Numbers: nums, Index: nums,
-		Limit: w.limit, Memory: 8 << 20, Target: func(uint8) int { return 4 << 20 }, Now: w.clock.Now,
+		Limit: w.limit, Memory: 8 << 20, Target: func(uint8) int { return w.fill }, Now: w.clock.Now,
 	})
 	must(t, err)
 	c := w.cache
 	w.db, err = meta.Open(ctx, meta.Config{
 		FS: w.fs, Dir: "meta", AtRest: w.keys[1], NameKey: w.keys[2], Device: w.dev, Volume: crypt.Sum([]byte("volume")),
-		Epoch: crypt.Epoch{Number: 1, Secret: w.keys[0]}, Chunks: c, Encode: encode, Memory: 8 << 20, Journal: 8 << 20,
+		Epoch: crypt.Epoch{Number: 1, Secret: w.keys[0]}, Chunks: c, Encode: encode, Memory: 8 << 20, Journal: w.log,
 		SyncStripes: func(ctx context.Context) error { return c.Sync(ctx) }, ValidRef: c.Valid, Now: w.clock.Now,
 	})
 	must(t, err)

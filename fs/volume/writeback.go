@@ -50,6 +50,28 @@ func (v *Volume) WriteBack(ctx context.Context, quiet time.Duration) error {
 		}
 	}
 	v.mu.Unlock()
+	for group := range slices.Chunk(list, groupInodes) {
+		if err := v.writeBackGroup(ctx, group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// groupInodes is how many inodes WriteBack moves with one sync of stripes.
+const groupInodes = 256
+
+// writeBackGroup seals the pages of some inodes, syncs what was sealed, and
+// then moves them: that finds the chunks sealed, and need not sync for each.
+func (v *Volume) writeBackGroup(ctx context.Context, list []uint64) error {
+	for _, ino := range list {
+		if err := v.preseal(ctx, ino); err != nil {
+			break // the move finds out what it is
+		}
+	}
+	if err := v.cache.Sync(ctx); err != nil {
+		return fmt.Errorf("sync small data that is moved into chunks: %w", err)
+	}
 	for _, ino := range list {
 		err := v.writeBack(ctx, ino)
 		switch {
@@ -62,6 +84,26 @@ func (v *Volume) WriteBack(ctx context.Context, quiet time.Duration) error {
 	return nil
 }
 
+// preseal makes chunks of what writeBack will move, and changes nothing.
+func (v *Volume) preseal(ctx context.Context, ino uint64) error {
+	in, err := v.get(ctx, ino)
+	if err != nil {
+		return err
+	}
+	defer v.put(in)
+	in.mu.RLock()
+	defer in.mu.RUnlock()
+	if !in.movable() {
+		return nil
+	}
+	return v.eachSpan(ctx, in, func(*sealing) error { return nil })
+}
+
+// movable says whether an inode's pages are to become chunks. in.mu is held.
+func (in *inode) movable() bool {
+	return !in.gone && in.isReg() && in.attr.Size > inlineData
+}
+
 func (v *Volume) writeBack(ctx context.Context, ino uint64) error {
 	in, err := v.get(ctx, ino)
 	if err != nil {
@@ -72,24 +114,32 @@ func (v *Volume) writeBack(ctx context.Context, ino uint64) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	v.unpaged(ino)
-	if in.gone || !in.isReg() || in.attr.Size <= inlineData {
+	if !in.movable() {
 		return nil
 	}
 	v.markDirty(in)
-	err = v.sealAllPages(ctx, in)
+	err = v.eachSpan(ctx, in, func(s *sealing) error { return v.apply(ctx, in, s) })
 	if err != nil {
 		v.notePaged(ino)
 	}
 	return errors.Join(err, v.commit(ctx, in))
 }
 
-func (v *Volume) sealAllPages(ctx context.Context, in *inode) error {
+// eachSpan seals every part of a file that WriteBack moves and hands it to do.
+// in.mu is held, exclusively if do changes the file.
+func (v *Volume) eachSpan(ctx context.Context, in *inode, do func(*sealing) error) error {
 	if err := v.loadPages(ctx, in); err != nil {
 		return err
 	}
-	for _, w := range slices.Collect(maps.Keys(in.file.pages)) {
-		if err := v.sealPages(ctx, in, w); err != nil {
+	for _, w := range slices.Sorted(maps.Keys(in.file.pages)) {
+		spans, err := v.spans(ctx, in, w)
+		if err != nil {
 			return err
+		}
+		for _, sp := range spans {
+			if err := v.sealSpan(ctx, in, sp, do); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -101,24 +151,19 @@ func (v *Volume) unpaged(ino uint64) {
 	delete(v.paged, ino)
 }
 
-// sealPages makes chunks of the pages of a window: each run of neighbours is one
-// span; if the window is in many pieces already, all of it that is not a hole is
-// cut anew.
-func (v *Volume) sealPages(ctx context.Context, in *inode, w uint64) error {
+// spans returns which parts of a window become chunks: each run of
+// neighbouring pages, or, if the window is in many pieces already, all of it
+// that is not a hole, anew.
+func (v *Volume) spans(ctx context.Context, in *inode, w uint64) ([]span, error) {
 	win, err := v.window(ctx, in, w)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	spans := pageSpans(in.file.pages[w], w, in.attr.Size)
 	if len(win.extents)+len(spans) > manyExtents {
 		spans = joinSpans(win.extents, spans)
 	}
-	for _, sp := range spans {
-		if err := v.sealSpan(ctx, in, sp); err != nil {
-			return err
-		}
-	}
-	return nil
+	return spans, nil
 }
 
 // span is a range [lo, hi) of a file.
@@ -160,7 +205,7 @@ func joinSpans(extents []meta.Extent, pages []span) (joined []span) {
 }
 
 // sealSpan cuts a part of a file into chunks anew, from what is recorded of it.
-func (v *Volume) sealSpan(ctx context.Context, in *inode, sp span) error {
+func (v *Volume) sealSpan(ctx context.Context, in *inode, sp span, do func(*sealing) error) error {
 	s := &sealing{off: sp.lo, buf: newBuf(int(sp.hi - sp.lo))}
 	defer freeBuf(s.buf)
 	r := reading{v: v, ctx: ctx, in: in}
@@ -172,5 +217,5 @@ func (v *Volume) sealSpan(ctx context.Context, in *inode, sp span) error {
 	if err := v.seal(ctx, s); err != nil {
 		return err
 	}
-	return v.apply(ctx, in, s)
+	return do(s)
 }

@@ -1,0 +1,626 @@
+package volume
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/hammockfs/hammock/fs/meta"
+)
+
+// Power cuts. A run of operations is recorded on a memory file system that
+// knows what was synced. At each sync, just before it takes place, the power is
+// cut in a copy: whatever was not synced is lost block by block by lot. The copy
+// is opened, and must show a state that the run went through, not older than
+// what was last acknowledged as synced.
+
+// node is what a name stands for, as the journal has it.
+type node struct {
+	id     int // which file, so that hard links are known
+	mode   uint32
+	target string
+	xattr  string
+}
+
+// image is the volume after one commit. It is never changed.
+type image struct {
+	names map[string]node
+	files map[int][]byte // the committed contents
+}
+
+func (s *image) clone() *image { return &image{maps.Clone(s.names), maps.Clone(s.files)} }
+
+// tree writes the names down such that two equal trees are equal strings.
+func (s *image) tree() string {
+	first, count := map[int]string{}, map[int]int{}
+	for _, path := range slices.Sorted(maps.Keys(s.names)) {
+		n := s.names[path]
+		if count[n.id]++; count[n.id] == 1 {
+			first[n.id] = path
+		}
+	}
+	var b strings.Builder
+	for _, path := range slices.Sorted(maps.Keys(s.names)) {
+		n := s.names[path]
+		fmt.Fprintf(&b, "%s %o %q %q = %s %d\n", path, n.mode, n.target, n.xattr, first[n.id], count[n.id])
+	}
+	return b.String()
+}
+
+// recording is one run with the power cuts in it.
+type powerRun struct {
+	t    *testing.T
+	w    *world
+	mem  *vfs.MemFS
+	rng  *rand.Rand
+	seed uint64
+
+	mu     sync.Mutex
+	images []*image // after each commit; the last may be of one under way
+	synced int      // index of the newest that was acknowledged as synced
+	points int
+	work   chan powerCut
+	failed bool
+
+	pending map[int][]byte // written and not committed
+	open    map[int]*File
+	inos    map[int]uint64
+	ids     int
+	log     []string
+
+	largeOnce bool // such a file has been written: one is enough
+}
+
+// powerCut is a copy of the disk at one sync point, and what it may show.
+type powerCut struct {
+	fs     *vfs.MemFS
+	images []*image
+	point  int
+	kept   int
+	path   string
+	log    []string
+	again  bool // cut once more right after the restart
+}
+
+// MaybeError implements errorfs.Injector; it cuts and never fails.
+func (r *powerRun) MaybeError(op errorfs.Op) error {
+	switch op.Kind {
+	case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+	default:
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.work == nil {
+		return nil
+	}
+	r.points++
+	rng := rand.New(rand.NewPCG(r.seed, uint64(r.points)))
+	for i, kept := range []int{0, 20 + rng.IntN(70)} {
+		fs := r.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: kept, RNG: rng})
+		r.work <- powerCut{fs, slices.Clone(r.images[r.synced:]), r.points, kept, op.Path, slices.Clone(r.log), i == 1 && r.points%4 == 0}
+	}
+	return nil
+}
+
+// String implements errorfs.Injector.
+func (r *powerRun) String() string { return "power cuts" }
+
+// next tells what the volume will be after the operation that begins now.
+func (r *powerRun) next(change func(*image), format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.images[len(r.images)-1].clone()
+	change(s)
+	r.images = append(r.images, s)
+	r.log = append(r.log, fmt.Sprintf(format, args...))
+}
+
+func (r *powerRun) now() *image { return r.images[len(r.images)-1] }
+
+// acknowledged notes that everything until now has been synced.
+func (r *powerRun) acknowledged() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.synced = len(r.images) - 1
+	r.log = append(r.log, "acknowledged")
+}
+
+// pick draws a path of the wanted type; "" if there is none.
+func (r *powerRun) pick(mode uint32) string {
+	var list []string
+	for _, path := range slices.Sorted(maps.Keys(r.now().names)) {
+		if r.now().names[path].mode&modeType == mode {
+			list = append(list, path)
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return list[r.rng.IntN(len(list))]
+}
+
+// fresh makes a path that does not exist yet, in a directory that does.
+func (r *powerRun) fresh() (dir uint64, name, path string) {
+	parent := ""
+	if r.rng.IntN(2) == 0 {
+		parent = r.pick(modeDir)
+	}
+	r.ids++
+	name = fmt.Sprintf("n%d", r.ids)
+	return r.ino(parent), name, parent + "/" + name
+}
+
+// ino is the inode of a path of the volume under test.
+func (r *powerRun) ino(path string) uint64 {
+	at := Root
+	for name := range strings.FieldsFuncSeq(path, func(c rune) bool { return c == '/' }) {
+		a, err := r.w.v.Lookup(ctx, at, name)
+		must(r.t, err)
+		at = a.Ino
+	}
+	return at
+}
+
+// place is the directory and the name of a path.
+func (r *powerRun) place(path string) (uint64, string) {
+	i := strings.LastIndexByte(path, '/')
+	return r.ino(path[:i]), path[i+1:]
+}
+
+func (r *powerRun) create() {
+	dir, name, path := r.fresh()
+	id := r.ids
+	r.next(func(s *image) { s.names[path] = node{id: id, mode: modeReg | 0o640}; s.files[id] = nil }, "create %s", path)
+	a, f, err := r.w.v.Create(ctx, Caller{}, dir, name, 0o640)
+	must(r.t, err)
+	r.open[id], r.inos[id], r.pending[id] = f, a.Ino, nil
+}
+
+// file draws an open file; it opens one if none is.
+func (r *powerRun) file() int {
+	if len(r.open) == 0 {
+		path := r.pick(modeReg)
+		if path == "" {
+			r.create()
+		} else {
+			f, err := r.w.v.Open(ctx, r.ino(path), false)
+			must(r.t, err)
+			id := r.now().names[path].id
+			r.open[id], r.inos[id], r.pending[id] = f, f.Ino(), r.now().files[id]
+		}
+	}
+	list := slices.Sorted(maps.Keys(r.open))
+	return list[r.rng.IntN(len(list))]
+}
+
+func (r *powerRun) write() {
+	id := r.file()
+	sizes := []int{1, 100, 4096, 5000, 20_000, 70_000, 150_000}
+	n := sizes[r.rng.IntN(len(sizes))]
+	off := r.rng.IntN(200_000)
+	if r.rng.IntN(2) == 0 {
+		off = len(r.pending[id])
+	}
+	if off > 300_000 {
+		off = 0
+	}
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(1 + r.rng.IntN(255)) // never a hole's zero
+	}
+	r.log = append(r.log, fmt.Sprintf("write %d bytes at %d of file %d", n, off, id))
+	write(r.t, r.open[id], p, int64(off))
+	q := make([]byte, max(len(r.pending[id]), off+n))
+	copy(q, r.pending[id])
+	copy(q[off:], p)
+	r.pending[id] = q
+}
+
+// large writes so much that it is sealed on the way.
+func (r *powerRun) large() {
+	id := r.file()
+	r.log = append(r.log, fmt.Sprintf("write 5 MiB at 0 of file %d", id))
+	p := random(r.rng.Uint64(), 5<<20)
+	for at := 0; at < len(p); at += 512 << 10 {
+		write(r.t, r.open[id], p[at:at+512<<10], int64(at))
+	}
+	r.pending[id] = append(p, r.pending[id][min(len(p), len(r.pending[id])):]...)
+}
+
+// flush commits an open file's bytes.
+func (r *powerRun) flush(id int) {
+	data := r.pending[id]
+	r.next(func(s *image) { s.files[id] = data }, "flush file %d: %d bytes", id, len(data))
+	must(r.t, r.open[id].Flush(ctx))
+}
+
+func (r *powerRun) fsync() {
+	id := r.file()
+	data := r.pending[id]
+	r.next(func(s *image) { s.files[id] = data }, "fsync file %d: %d bytes", id, len(data))
+	must(r.t, r.open[id].Fsync(ctx))
+	r.acknowledged()
+}
+
+func (r *powerRun) close() {
+	id := r.file()
+	r.flush(id)
+	must(r.t, r.open[id].Release(ctx))
+	delete(r.open, id)
+}
+
+func (r *powerRun) truncate() {
+	id := r.file()
+	r.flush(id)
+	size := r.rng.IntN(250_000)
+	q := make([]byte, size)
+	copy(q, r.pending[id])
+	r.next(func(s *image) { s.files[id] = q }, "truncate file %d to %d", id, size)
+	n := uint64(size)
+	_, err := r.w.v.SetAttr(ctx, r.inos[id], SetAttr{Size: &n})
+	must(r.t, err)
+	r.pending[id] = q
+}
+
+func (r *powerRun) mkdir() {
+	dir, name, path := r.fresh()
+	id := r.ids
+	r.next(func(s *image) { s.names[path] = node{id: id, mode: modeDir | 0o750} }, "mkdir %s", path)
+	_, err := r.w.v.Mkdir(ctx, Caller{}, dir, name, 0o750)
+	must(r.t, err)
+}
+
+func (r *powerRun) symlink() {
+	dir, name, path := r.fresh()
+	id := r.ids
+	r.next(func(s *image) { s.names[path] = node{id: id, mode: modeLink | 0o777, target: name} }, "symlink %s", path)
+	_, err := r.w.v.Symlink(ctx, Caller{}, dir, name, name)
+	must(r.t, err)
+}
+
+func (r *powerRun) link() {
+	old := r.pick(modeReg)
+	if old == "" {
+		return
+	}
+	dir, name, path := r.fresh()
+	r.next(func(s *image) { s.names[path] = s.names[old] }, "link %s to %s", old, path)
+	_, err := r.w.v.Link(ctx, r.ino(old), dir, name)
+	must(r.t, err)
+}
+
+// rename moves a file, sometimes over another one.
+func (r *powerRun) rename() {
+	old := r.pick(modeReg)
+	if old == "" {
+		return
+	}
+	dir, name, path := r.fresh()
+	if over := r.pick(modeReg); r.rng.IntN(2) == 0 && r.now().names[over].id != r.now().names[old].id {
+		path = over
+		dir, name = r.place(over)
+	}
+	r.next(func(s *image) { s.names[path] = s.names[old]; delete(s.names, old) }, "rename %s to %s", old, path)
+	odir, oname := r.place(old)
+	must(r.t, r.w.v.Rename(ctx, odir, oname, dir, name, 0))
+}
+
+func (r *powerRun) unlink() {
+	path := r.pick(modeReg)
+	if path == "" {
+		return
+	}
+	r.next(func(s *image) { delete(s.names, path) }, "unlink %s", path)
+	dir, name := r.place(path)
+	must(r.t, r.w.v.Unlink(ctx, dir, name))
+}
+
+func (r *powerRun) xattr() {
+	path := r.pick(modeReg)
+	if path == "" {
+		return
+	}
+	value := fmt.Sprint(r.rng.IntN(1000))
+	id := r.now().names[path].id
+	r.next(func(s *image) {
+		for p, n := range s.names {
+			if n.id == id {
+				n.xattr = value
+				s.names[p] = n
+			}
+		}
+	}, "xattr of %s: %s", path, value)
+	must(r.t, r.w.v.SetXattr(ctx, r.ino(path), "user.x", []byte(value), 0))
+}
+
+func (r *powerRun) checkpoint() {
+	for _, id := range slices.Sorted(maps.Keys(r.open)) {
+		r.flush(id)
+	}
+	fold := r.rng.IntN(2) == 0
+	r.next(func(*image) {}, "checkpoint, fold %v", fold)
+	must(r.t, r.w.v.WriteBack(ctx, 0))
+	_, _, err := r.w.db.Checkpoint(ctx, meta.CheckpointOptions{Fold: fold})
+	must(r.t, err)
+	r.acknowledged()
+}
+
+func (r *powerRun) step() {
+	ops := []func(){r.create, r.create, r.write, r.write, r.write, r.write, r.fsync, r.close, r.close, r.truncate,
+		r.mkdir, r.symlink, r.link, r.rename, r.rename, r.unlink, r.xattr}
+	switch n := r.rng.IntN(len(ops) + 1); {
+	case n < len(ops):
+		ops[n]()
+	case r.rng.IntN(2) == 0:
+		r.checkpoint()
+	case r.seed == 0 && !r.largeOnce:
+		r.largeOnce = true
+		r.large()
+	}
+}
+
+// check opens a copy and compares it.
+func (r *powerRun) check(c *powerCut) error {
+	w := *r.w
+	w.fs, w.clock = c.fs, &clock{now: time.Unix(1_900_000_000, 0)}
+	w.open(r.t)
+	err := c.compare(&w)
+	if err == nil && c.again {
+		c.again = false
+		fs := c.fs.CrashClone(vfs.CrashCloneCfg{})
+		defer w.close(r.t)
+		return r.check(&powerCut{fs: fs, images: c.images})
+	}
+	if err == nil {
+		err = alive(r.t, &w)
+	}
+	w.close(r.t)
+	return err
+}
+
+// alive uses the volume once.
+func alive(t *testing.T, w *world) error {
+	_, f, err := w.v.Create(ctx, Caller{}, Root, "after the cut", 0o600)
+	if err != nil {
+		return err
+	}
+	data := random(3, 100_000)
+	write(t, f, data, 0)
+	if err := f.Fsync(ctx); err != nil {
+		return err
+	}
+	p := make([]byte, len(data))
+	if n, err := f.Read(ctx, p, 0); err != nil || !bytes.Equal(p[:n], data) {
+		return fmt.Errorf("a new file reads wrong: %d bytes, %w", n, err)
+	}
+	return f.Release(ctx)
+}
+
+// compare looks whether what is there is one of the images, and the contents
+// are among those that the files had since.
+func (c *powerCut) compare(w *world) error {
+	got, inos, err := dump(w)
+	if err != nil {
+		return err
+	}
+	tree := got.tree()
+	at := len(c.images) - 1
+	for at >= 0 && c.images[at].tree() != tree {
+		at--
+	}
+	if at < 0 {
+		return fmt.Errorf("no state since the last sync has these names:\n%s\nsynced was:\n%s", tree, c.images[0].tree())
+	}
+	for _, path := range slices.Sorted(maps.Keys(inos)) {
+		if err := c.content(w, path, c.images[at].names[path].id, inos[path]); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return fsck(w)
+}
+
+// content compares a file with its versions: with the only one, or byte by byte
+// with those since the last sync.
+func (c *powerCut) content(w *world, path string, id int, ino uint64) error {
+	f, err := w.v.Open(ctx, ino, false)
+	if err != nil {
+		return err
+	}
+	defer f.Release(ctx)
+	got := make([]byte, 8<<20)
+	n, err := f.Read(ctx, got, 0)
+	if err != nil {
+		return err
+	}
+	got = got[:n]
+	var versions [][]byte
+	for _, s := range c.images {
+		if v, ok := s.files[id]; ok && (len(versions) == 0 || !bytes.Equal(v, versions[len(versions)-1])) {
+			versions = append(versions, v)
+		}
+	}
+	if len(versions) == 1 && !bytes.Equal(got, versions[0]) {
+		at, bad := 0, 0
+		for i := range min(len(got), len(versions[0])) {
+			if got[i] == versions[0][i] {
+				continue
+			}
+			if bad++; bad == 1 {
+				at = i
+			}
+		}
+		return fmt.Errorf("%d bytes of %d that were synced, and %d are wrong, the first at %d", len(got), len(versions[0]), bad, at)
+	}
+	if !slices.ContainsFunc(versions, func(v []byte) bool { return len(v) == len(got) }) {
+		return fmt.Errorf("a size of %d, which it never had", len(got))
+	}
+	if len(versions) == 1 {
+		return nil
+	}
+	for i, b := range got {
+		if b != 0 && !slices.ContainsFunc(versions, func(v []byte) bool { return i < len(v) && v[i] == b }) {
+			return fmt.Errorf("byte %d was never written there", i)
+		}
+	}
+	return nil
+}
+
+// dump reads the whole tree through the volume.
+func dump(w *world) (*image, map[string]uint64, error) {
+	s := &image{names: map[string]node{}}
+	files := map[string]uint64{}
+	var walk func(dir uint64, path string) error
+	walk = func(dir uint64, path string) error {
+		list, err := w.v.ReadDir(ctx, dir, 0, 1000)
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			a, err := w.v.Lookup(ctx, dir, e.Name)
+			if err != nil {
+				return fmt.Errorf("%s/%s: %w", path, e.Name, err)
+			}
+			x, err := w.v.GetXattr(ctx, a.Ino, "user.x")
+			if err != nil {
+				x = nil
+			}
+			q := path + "/" + e.Name
+			s.names[q] = node{id: int(a.Ino), mode: a.Mode, target: a.Target, xattr: string(x)}
+			if a.Mode&modeType == modeReg {
+				files[q] = a.Ino
+			}
+			if a.Mode&modeType == modeDir {
+				if err := walk(a.Ino, q); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	return s, files, walk(Root, "")
+}
+
+// fsck checks the records against one another: links are counted right, no
+// record is without its inode, no inode without a name, nothing is behind the
+// end of its file, and every extent opens.
+func fsck(w *world) error {
+	inodes, links, dirs := map[uint64]meta.Inode{}, map[uint64]uint32{Root: 2}, map[uint64]uint64{Root: Root}
+	err := w.db.Walk(ctx, func(r *meta.Record) error {
+		switch r.Kind {
+		case meta.KindInode:
+			inodes[r.Ino] = r.Inode
+		case meta.KindOrphan:
+			return fmt.Errorf("inode %d is an orphan after a start", r.Number)
+		case meta.KindDirent:
+			links[r.Dirent.Ino]++
+			if r.Dirent.Type == modeDir>>12 {
+				links[r.Dirent.Ino]++
+				links[r.Ino]++
+				dirs[r.Dirent.Ino] = r.Ino
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for ino, n := range links {
+		if in, ok := inodes[ino]; !ok || in.Nlink != n {
+			return fmt.Errorf("inode %d: recorded %v with %d links, %d names", ino, ok, in.Nlink, n)
+		}
+	}
+	for ino, in := range inodes {
+		if links[ino] == 0 {
+			return fmt.Errorf("inode %d has no name", ino)
+		}
+		if up, ok := dirs[ino]; ok && in.Parent != up {
+			return fmt.Errorf("directory %d is in %d and says %d", ino, up, in.Parent)
+		}
+	}
+	return fsckData(w, inodes)
+}
+
+func fsckData(w *world, inodes map[uint64]meta.Inode) error {
+	return w.db.Walk(ctx, func(r *meta.Record) error {
+		in, ok := inodes[r.Ino]
+		switch {
+		case r.Kind == meta.KindOrphan:
+			return nil
+		case !ok:
+			return fmt.Errorf("a record of kind %v of inode %d, which is not there", r.Kind, r.Ino)
+		case r.Kind == meta.KindPage && r.Number*meta.Page+uint64(len(r.Data)) > in.Size:
+			return fmt.Errorf("page %d of inode %d is behind its end %d", r.Number, r.Ino, in.Size)
+		case r.Kind == meta.KindPage && in.Flags&flagPages == 0, r.Kind == meta.KindWindow && in.Flags&flagWindows == 0:
+			return fmt.Errorf("inode %d does not say that it has records of kind %v", r.Ino, r.Kind)
+		}
+		for i := range r.Extents {
+			e := &r.Extents[i]
+			if e.Off+uint64(e.Len) > in.Size {
+				return fmt.Errorf("an extent of inode %d ends at %d, the file at %d", r.Ino, e.Off+uint64(e.Len), in.Size)
+			}
+			if err := w.cache.ReadAt(ctx, &e.Ref, make([]byte, e.Len), int(e.Skip)); err != nil {
+				return fmt.Errorf("an extent of inode %d at %d: %w", r.Ino, e.Off, err)
+			}
+		}
+		return nil
+	})
+}
+
+// TestPowerCuts records some runs and cuts the power at every sync of theirs.
+func TestPowerCuts(t *testing.T) {
+	points := 0
+	for seed := range uint64(5) {
+		points += powerCuts(t, seed, 60)
+	}
+	t.Logf("%d sync points", points)
+}
+
+func powerCuts(t *testing.T, seed uint64, steps int) int {
+	mem := vfs.NewCrashableMem()
+	w := newWorld()
+	w.log, w.fill = 256<<10, 256<<10
+	r := &powerRun{t: t, w: w, mem: mem, rng: rand.New(rand.NewPCG(seed, 7)), seed: seed,
+		images: []*image{{names: map[string]node{}, files: map[int][]byte{}}}, pending: map[int][]byte{}, open: map[int]*File{}, inos: map[int]uint64{}}
+	w.fs = errorfs.Wrap(mem, r)
+	w.open(t)
+	var checkers sync.WaitGroup
+	work := make(chan powerCut, 8)
+	for range 2 {
+		checkers.Go(func() {
+			for c := range work {
+				if err := r.check(&c); err != nil && !t.Failed() {
+					t.Errorf("seed %d, power cut before sync %d (of %s), %d %% of the unsynced kept: %v\nafter:\n%s",
+						seed, c.point, c.path, c.kept, err, strings.Join(c.log, "\n"))
+				}
+			}
+		})
+	}
+	must(t, w.v.Sync(ctx))
+	r.mu.Lock()
+	r.work = work
+	r.mu.Unlock()
+	for range steps {
+		r.step()
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.open)) {
+		r.flush(id)
+		must(t, r.open[id].Release(ctx))
+	}
+	r.mu.Lock()
+	r.work = nil
+	r.mu.Unlock()
+	close(work)
+	checkers.Wait()
+	w.close(t)
+	return r.points
+}
