@@ -76,8 +76,9 @@ type recorder struct {
 	chunks *cutChunks
 	d      *DB
 
+	draw   *rand.Rand // for the life
 	mu     sync.Mutex
-	rng    *rand.Rand
+	rng    *rand.Rand          // for the cuts
 	states []map[uint64]uint64 // after each commit: inode to the step that wrote it last
 	now    cut
 	cuts   []cut
@@ -118,9 +119,9 @@ func (r *recorder) promise(f func(*cut)) {
 // step commits a change of one file: its inode, a name, and a window that cites a chunk written just before.
 func (r *recorder) step(t *testing.T, n int) {
 	next := maps.Clone(r.states[len(r.states)-1])
-	ino := uint64(100 + r.rng.IntN(40))
+	ino := uint64(100 + r.draw.IntN(40))
 	b := r.d.NewBatch()
-	if _, there := next[ino]; there && r.rng.IntN(4) == 0 {
+	if _, there := next[ino]; there && r.draw.IntN(4) == 0 {
 		b.RemoveInode(ino)
 		b.DeleteDirent(1, fmt.Sprint(ino))
 		delete(next, ino)
@@ -128,7 +129,7 @@ func (r *recorder) step(t *testing.T, n int) {
 		b.PutInode(&Inode{Ino: ino, Size: uint64(n), Parent: 1})
 		b.PutDirent(1, fmt.Sprint(ino), ino, 8)
 		b.PutWindow(ino, 0, []Extent{r.chunks.data(uint64(n))})
-		b.PutPage(ino, 3, make([]byte, r.rng.IntN(3000)))
+		b.PutPage(ino, 3, make([]byte, r.draw.IntN(3000)))
 		next[ino] = uint64(n)
 	}
 	r.states = append(r.states, next)
@@ -141,7 +142,7 @@ func (r *recorder) live(t *testing.T, steps int) {
 	for n := 1; n <= steps; n++ {
 		r.step(t, n)
 		done := len(r.states) - 1
-		switch r.rng.IntN(12) {
+		switch r.draw.IntN(12) {
 		case 0, 1:
 			must(t, r.d.Sync(t.Context()))
 			r.promise(func(c *cut) { c.least = done })
@@ -149,7 +150,7 @@ func (r *recorder) live(t *testing.T, steps int) {
 			must(t, r.d.flush(t.Context()))
 			r.promise(func(c *cut) { c.least = done })
 		case 3:
-			_, counter, err := r.d.Checkpoint(t.Context(), CheckpointOptions{Fold: r.rng.IntN(2) == 0})
+			_, counter, err := r.d.Checkpoint(t.Context(), CheckpointOptions{Fold: r.draw.IntN(2) == 0})
 			must(t, err)
 			r.promise(func(c *cut) { c.least, c.counter = done, counter })
 		case 4:
@@ -265,7 +266,7 @@ func TestPowerCutAtEverySync(t *testing.T) {
 	}
 	w := newWorld(seed)
 	w.cfg.Journal = 128 << 10
-	r := &recorder{w: w, rng: rand.New(rand.NewPCG(seed, 2)), states: []map[uint64]uint64{{}},
+	r := &recorder{w: w, draw: rand.New(rand.NewPCG(seed, 3)), rng: rand.New(rand.NewPCG(seed, 2)), states: []map[uint64]uint64{{}},
 		chunks: &cutChunks{fakeChunks: newFakeChunks(), synced: map[place][]byte{}}}
 	r.live(t, steps)
 	t.Logf("seed %d: %d power cuts", seed, len(r.cuts))

@@ -157,7 +157,7 @@ func (h *hardLife) check() {
 // TestFullDisk lets the disk become full at every operation of a life. Every error says so, nothing acknowledged is lost,
 // and when there is space again everything goes on without a restart.
 func TestFullDisk(t *testing.T) {
-	for at := int64(1); ; at += stride(3) {
+	for at := int64(1); ; at += stride(5) {
 		f := &filling{at: at, err: syscall.ENOSPC}
 		h := newHardLife(t, f)
 		if err := h.open(); h.saw(err) != nil {
@@ -204,7 +204,7 @@ func stride(n int64) int64 {
 // what was acknowledged is there after it.
 func TestBrokenDisk(t *testing.T) {
 	restarts := 0
-	for at := int64(1); ; at += stride(3) {
+	for at := int64(1); ; at += stride(5) {
 		f := &filling{at: at, err: syscall.EIO, once: true, syncs: true}
 		h := newHardLife(t, f)
 		if err := h.open(); h.saw(err) != nil && h.d == nil {

@@ -102,8 +102,8 @@ func (d *DB) openPebble() error {
 	}
 	o.EnsureDefaults()
 	dir := d.cfg.FS.PathJoin(d.cfg.Dir, "overlay")
-	var err error
-	if err = d.cfg.FS.MkdirAll(dir, 0o700); err == nil {
+	err := d.makeDir(dir)
+	if err == nil {
 		d.lock, err = pebble.LockDirectory(dir, d.cfg.FS)
 	}
 	if err == nil {
@@ -118,6 +118,15 @@ func (d *DB) openPebble() error {
 	}
 	d.disk.busy.Store(true)
 	return nil
+}
+
+// makeDir makes the folder of the overlay and makes its name durable, and that of the folder around it.
+func (d *DB) makeDir(dir string) error {
+	fs := d.cfg.FS
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(fs, d.cfg.Dir), syncDir(fs, fs.PathDir(d.cfg.Dir)))
 }
 
 // tryPebble opens Pebble. Where the manifest cannot be written, Pebble's Open may wait without end for a flush that fails
