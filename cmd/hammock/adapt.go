@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/hammockfs/hammock/crypt"
-	"github.com/hammockfs/hammock/net/swarm"
 	"github.com/hammockfs/hammock/net/wire"
 	"github.com/hammockfs/hammock/placement"
 	"github.com/hammockfs/hammock/placement/depot"
@@ -36,10 +35,6 @@ var wireErrors = []struct{ from, to error }{
 	{depot.ErrStale, wire.ErrStale},
 	{depot.ErrTooManyHeads, wire.ErrStale},
 	{depot.ErrCounter, wire.ErrStale},
-	{swarm.ErrTicketUsed, wire.ErrTicket},
-	{swarm.ErrTicketExpired, wire.ErrTicket},
-	{swarm.ErrTicketUnknown, wire.ErrTicket},
-	{swarm.ErrNotMember, wire.ErrDenied},
 }
 
 func wireError(err error) error {
@@ -49,30 +44,6 @@ func wireError(err error) error {
 		}
 	}
 	return err
-}
-
-// door lets strangers into the swarm who have a ticket, or whose owner is a
-// member already.
-type door struct{ swarm *swarm.Swarm }
-
-func (d door) Join(ctx context.Context, from wire.Remote, token, certificate []byte, name string) ([]byte, error) {
-	r := swarm.Redemption{Certificate: certificate, Name: name, Device: from.Device}
-	if copy(r.Token[:], token) != len(r.Token) || len(token) != len(r.Token) {
-		return nil, wire.ErrMalformed
-	}
-	a, err := d.swarm.Redeem(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	return a.Marshal()
-}
-
-func (d door) Recover(ctx context.Context, from wire.Remote, certificate []byte) ([]byte, error) {
-	a, err := d.swarm.AdmitDevice(ctx, certificate, from.Device)
-	if err != nil {
-		return nil, err
-	}
-	return a.Marshal()
 }
 
 // peerStore is a peer as a place for shards.

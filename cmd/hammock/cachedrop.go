@@ -12,6 +12,7 @@ func cacheCommand(at func() state) *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use:   "drop",
 		Short: "Forget what is safe on peers; it is fetched again when it is read",
+		Long:  "Forgets what the cache holds and peers keep. It is fetched again when it is read; what is on this machine only stays.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var d dropped

@@ -177,7 +177,12 @@ type answer struct {
 
 // handle answers the requests of a path with a command: each step a line of
 // JSON, and an answer.
-func (c *control) handle(path string, f command) {
+func (c *control) handle(path string, f command) { c.add(path, f, false) }
+
+// handleEnd is handle for a command that ends the node.
+func (c *control) handleEnd(path string, f command) { c.add(path, f, true) }
+
+func (c *control) add(path string, f command, last bool) {
 	c.mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		enc := json.NewEncoder(w)
 		step := func(v any) {
@@ -186,7 +191,7 @@ func (c *control) handle(path string, f command) {
 				_ = http.NewResponseController(w).Flush()
 			}
 		}
-		v, err := c.run(r, f, step)
+		v, err := c.run(r, f, last, step)
 		var a answer
 		if err != nil {
 			a.Error, a.Status = err.Error(), exitStatus(err)
@@ -198,14 +203,18 @@ func (c *control) handle(path string, f command) {
 	})
 }
 
-func (c *control) run(r *http.Request, f command, step func(any)) (any, error) {
+func (c *control) run(r *http.Request, f command, last bool, step func(any)) (any, error) {
 	ctx, done, err := c.enter(r.Context())
 	if err != nil {
+		if last {
+			<-c.finished // who wants the node to end gets what he wants
+			return nil, c.result
+		}
 		return nil, err
 	}
 	v, err := f(r.WithContext(ctx), step)
 	done()
-	if _, last := v.(ended); last {
+	if _, over := v.(ended); over {
 		<-c.finished
 		return nil, errors.Join(err, c.result)
 	}

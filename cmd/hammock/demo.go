@@ -35,10 +35,15 @@ func demoCommand(at func() state) *cobra.Command {
 			if d.dir, err = mountPath(args[0]); err != nil {
 				return err
 			}
+			if old, err := demoPeers(d.state); err != nil {
+				return err
+			} else if len(old) > 0 && !cmd.Flags().Changed("peers") {
+				d.peers = len(old)
+			}
 			return d.run(cmd.Context())
 		},
 	}
-	cmd.Flags().IntVar(&d.peers, "peers", 6, "how many peers")
+	cmd.Flags().IntVar(&d.peers, "peers", 6, "how many peers; a demo that exists keeps those it has")
 	cmd.Flags().StringVar(&d.policy, "policy", "4+2", "how much redundancy: 2+1, 4+2, 10+6, 20+20")
 	cmd.Flags().StringVar(&d.give, "give", "20G", "space that each peer gives")
 	return cmd
@@ -132,12 +137,11 @@ func (d *demo) mount(ctx context.Context) (words string, err error) {
 // owner makes an owner without a passphrase whose node talks to this machine
 // only.
 func (d *demo) owner(st state, name string, enter func(*crypt.Root, *crypt.Keyring) error) (string, error) {
-	f := ownerFlags{policy: d.policy, convergence: "private", name: name, cache: "20G", pass: passphraseFlags{none: true, quiet: true}}
+	f := ownerFlags{policy: d.policy, convergence: "private", name: name, cache: "20G", loopback: true, pass: passphraseFlags{none: true, quiet: true}}
 	set, err := f.settings()
 	if err != nil {
 		return "", err
 	}
-	set.Loopback = true
 	return f.create(st, set, enter)
 }
 

@@ -19,6 +19,7 @@ import (
 type ownerFlags struct {
 	policy, convergence, name, site string
 	cache                           string
+	noMDNS, loopback                bool
 	pass                            passphraseFlags
 }
 
@@ -28,6 +29,9 @@ func (f *ownerFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.name, "name", hostName(), "name of this machine, as members see it")
 	cmd.Flags().StringVar(&f.site, "site", "", "where this machine stands; shards are spread over sites")
 	cmd.Flags().StringVar(&f.cache, "cache", "20G", "space for the local encrypted cache")
+	cmd.Flags().BoolVar(&f.noMDNS, "no-mdns", false, "do not look for members on the local network")
+	cmd.Flags().BoolVar(&f.loopback, "loopback", false, "talk to nodes on this machine only")
+	_ = cmd.Flags().MarkHidden("loopback") // for demos and tests
 	f.pass.addNew(cmd)
 }
 
@@ -56,7 +60,8 @@ func (f *ownerFlags) settings() (settings, error) {
 		}
 		policy = sharedCode.String()
 	}
-	return settings{Policy: policy, Convergence: kind, Name: f.name, Site: f.site, Cache: size, Distinct: "machine"}, nil
+	return settings{Policy: policy, Convergence: kind, Name: f.name, Site: f.site, Cache: size, Distinct: "machine",
+		NoMDNS: f.noMDNS, Loopback: f.loopback}, nil
 }
 
 // create makes an owner in an empty state and returns the words. enter makes

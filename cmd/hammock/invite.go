@@ -17,7 +17,9 @@ func inviteCommand(at func() state) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "invite",
 		Short: "Print a ticket that lets one machine into the swarm",
-		Args:  cobra.NoArgs,
+		Long: "Prints a ticket, on a terminal with a QR code. It lets one owner in, once, while this node runs and until it\n" +
+			"expires. Whoever has it can use it: hand it over as you would a key.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var ticket string
 			args := url.Values{"name": {name}, "allowance": {allowance}, "valid": {valid.String()}}

@@ -20,7 +20,9 @@ func joinCommand(at func() state) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "join TICKET",
 		Short: "Enter a swarm with a ticket; makes an owner here and prints its 24 words",
-		Args:  exactly(1, "TICKET"),
+		Long: "Enters the swarm of the node that issued TICKET, with an owner and a volume that are made for this state; prints\n" +
+			"the owner's 24 words, once. A state is a member of one swarm: to enter another one, give it a --state of its own.",
+		Args: exactly(1, "TICKET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ticket, err := swarm.ParseTicket(args[0])
 			if err != nil {

@@ -23,7 +23,12 @@ func mountCommand(at func() state) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mount DIR",
 		Short: "Mount the volume on DIR, and be a node of the swarm",
-		Args:  exactly(1, "DIR"),
+		Long: "Mounts the volume of this state on DIR, an empty folder, and goes on in the background until `hammock unmount DIR`;\n" +
+			"it returns when the folder can be used. The process ID is in STATE/pid, its log in STATE/log. While it runs, this\n" +
+			"machine is a member of the swarm, and keeps shards for others within --give.\n\n" +
+			"Options for -o: ro, allow_other, nonempty, suid, dev, noexec, noatime, sync, sync=peers (fsync returns when peers\n" +
+			"have the data), writeback. Words of /etc/fstab that are for others are passed over.",
+		Args: exactly(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			st := at()
 			var err error
@@ -38,7 +43,7 @@ func mountCommand(at func() state) *cobra.Command {
 		},
 	}
 	o.pass.add(cmd)
-	cmd.Flags().StringVarP(&o.options, "options", "o", "", "mount options, separated by commas: ro, allow_other, ...")
+	cmd.Flags().StringVarP(&o.options, "options", "o", "", "mount options, separated by commas")
 	cmd.Flags().StringVar(&give, "give", "", "space for others' shards, like 100G (kept for later runs)")
 	cmd.Flags().StringArrayVar(&o.listen, "listen", nil, "address to listen at, like /ip4/0.0.0.0/tcp/4001 (may be repeated)")
 	cmd.Flags().BoolVar(&foreground, "foreground", false, "stay in the foreground and log to standard error")
@@ -137,7 +142,7 @@ func (m *mounted) close() error {
 func (m *mounted) register(c *control) {
 	c.handle("/status", func(r *http.Request, _ func(any)) (any, error) { return m.node.answerStatus(r, m) })
 	c.handle("/sync", m.answerSync)
-	c.handle("/unmount", m.answerUnmount)
+	c.handleEnd("/unmount", m.answerUnmount)
 	c.handle("/check", m.answerCheck)
 	c.handle("/cache/drop", func(r *http.Request, _ func(any)) (any, error) { return m.answerDrop(r.Context()) })
 }

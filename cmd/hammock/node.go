@@ -104,7 +104,7 @@ func (n *node) connect(ctx context.Context, o nodeOptions) error {
 	n.client = wire.NewClient(wire.ClientConfig{Dialer: wire.OverSwarm(n.swarm), Device: n.device,
 		Certificate: n.keys.Certificate, Owner: n.cert.Owner, Swarm: n.swarm.ID(), Meter: meter})
 	n.server = wire.NewServer(wire.ServerConfig{
-		Swarm: n.swarm.ID(), Depot: depotServer{n.depot}, Keeper: n.depot, Door: door{n.swarm},
+		Swarm: n.swarm.ID(), Depot: depotServer{n.depot}, Keeper: n.depot, Door: wire.OverSwarm(n.swarm),
 		Info: n.info, Errors: wireError, Meter: meter, Log: o.log,
 	})
 	n.server.Register(wire.OverSwarm(n.swarm))

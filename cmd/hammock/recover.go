@@ -20,7 +20,10 @@ func recoverCommand(at func() state) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recover",
 		Short: "Bring a volume back on a bare machine, from its 24 words and the address of one member",
-		Args:  cobra.NoArgs,
+		Long: "Makes a state from the 24 words: asks a member to let this machine in, finds the newest head of the volume among\n" +
+			"its keepers, and stops there; `hammock mount` then shows everything at once and fetches what is read. A member's\n" +
+			"address is in its `hammock status --json`. The device that had the volume before must not be used any more.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := r.targetsFrom(ticket); err != nil {
 				return err

@@ -23,7 +23,10 @@ func serveCommand(at func() state) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --give SIZE",
 		Short: "Run a node that only keeps shards for others",
-		Args:  cobra.NoArgs,
+		Long: "Keeps sealed shards and heads for the other members, within --give, and mounts nothing. It goes on in the\n" +
+			"background; `kill $(cat STATE/pid)` ends it in order, and the others go on without it. What it keeps is of no use to\n" +
+			"whoever reads this machine's disk.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			size, err := giveSize(at(), give)
 			if err != nil {
@@ -98,7 +101,7 @@ func serve(ctx context.Context, st state, pass *passphraseFlags, give int64, lis
 	defer stop()
 	c, err := n.answer(func(c *control) {
 		c.handle("/status", func(r *http.Request, _ func(any)) (any, error) { return n.answerStatus(r, nil) })
-		c.handle("/stop", func(*http.Request, func(any)) (any, error) { stop(); return ended{}, nil })
+		c.handleEnd("/stop", func(*http.Request, func(any)) (any, error) { stop(); return ended{}, nil })
 	})
 	if err != nil {
 		return errors.Join(err, c.end(n.close))

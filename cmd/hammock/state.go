@@ -50,14 +50,17 @@ func (s state) exists() (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return false, fmt.Errorf("look into the state folder: %w", err)
+	}
+	return true, nil
 }
 
 // need refuses a state that has no owner yet.
 func (s state) need() error {
 	ok, err := s.exists()
 	if err != nil {
-		return fmt.Errorf("look into the state folder: %w", err)
+		return err
 	}
 	if !ok {
 		return fmt.Errorf("there is no volume in %s yet: `hammock init` makes one, `hammock join TICKET` enters a swarm, "+

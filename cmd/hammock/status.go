@@ -65,7 +65,9 @@ func statusCommand(at func() state) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [PATH]",
 		Short: "How the volume is doing, or one file of it",
-		Args:  cobra.MaximumNArgs(1),
+		Long: "Says what is on this machine only, what is safe on peers and how many more of them may be lost, who is connected,\n" +
+			"and what trouble there is. With PATH it says so of one file.",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := url.Values{}
 			if len(args) == 1 {

@@ -19,7 +19,10 @@ func syncCommand(at func() state) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sync",
 		Short: "Return when everything is on peers",
-		Args:  cobra.NoArgs,
+		Long: "Returns when losing this machine would lose nothing that had been written before: the data, the metadata and a head\n" +
+			"that two thirds of its keepers have taken. Where that cannot be, the exit status is not 0, and the reason is said;\n" +
+			"what was written is safe on this machine all the same.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p := newProgress()
 			defer p.finish()

@@ -18,7 +18,10 @@ func unmountCommand(at func() state) *cobra.Command {
 		Use:     "unmount DIR",
 		Aliases: []string{"umount"},
 		Short:   "Wait for uploads, unmount, stop the node",
-		Args:    exactly(1, "DIR"),
+		Long: "Waits until everything is on peers, at most for --timeout, unmounts and stops the node; of a demo, the peers too.\n" +
+			"A folder that is in use stays mounted. What could not be brought to peers in time is safe on this machine and goes\n" +
+			"out when the volume is mounted again; then the exit status is 3.",
+		Args: exactly(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := mountPath(args[0])
 			if err != nil {
