@@ -172,7 +172,7 @@ func (m *fileModel) reopen(t *rapid.T) {
 
 // TestFile drives one file through all layers and compares it with a slice.
 func TestFile(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
+	checks(t, 12, func(r *rapid.T) {
 		w := newWorld()
 		w.open(t)
 		defer w.close(t)
@@ -272,7 +272,7 @@ func TestSparse(t *testing.T) {
 func TestManyPages(t *testing.T) {
 	w := start(t)
 	f := w.create(t, Root, "f")
-	const pages = 4500 // 18 MiB of pages
+	const pages = 1300 // 5.2 MiB of pages
 	for p := range int64(pages) {
 		write(t, f, random(uint64(p), meta.Page), p*3*meta.Page)
 	}

@@ -19,11 +19,29 @@
 // journal makes the whole file true at once. Pages move into chunks later, in
 // WriteBack, which runs before each checkpoint.
 //
-// The traps. Locks are taken in this order: Volume.tree (shared by whatever
-// changes one directory, exclusive for rename), the directory's inode, the
-// child's inode, Volume.mu. No operation locks two inodes otherwise. Volume.mu
-// is never held over I/O. A dirty inode is pinned, so that its state is not
-// forgotten, by its place in Volume.dirty.
+// The traps.
+//
+//   - Locks are taken in this order: Volume.tree (shared by whatever changes one
+//     directory, exclusive for rename), the directory's inode, the child's inode,
+//     Volume.mu. No operation locks two inodes otherwise; content.cached and
+//     Volume.mu take no lock of an inode. Volume.mu is never held over I/O.
+//   - A dirty inode is pinned, so that its state is not forgotten, by its place
+//     in Volume.dirty. An inode has one state only: a new one is registered,
+//     locked, before it is recorded.
+//   - The order of the layers is the order of age. What cannot be sealed goes
+//     back beneath what is dirty, and with it everything sealed after it.
+//   - A page hides the extents under it. So whatever makes extents must deal
+//     with the pages there (apply does), and a page that was recorded may be
+//     deleted only when the chunks in its place are synced: a power cut may keep
+//     the batch and tear the chunks (see recording).
+//   - What is recorded lags behind memory. While bytes wait, other changes of
+//     the inode are recorded with the size and blocks that were recorded with
+//     the last bytes; flags that say what records exist change with those records.
+//   - A truncation has happened once the state in memory has changed; if it
+//     cannot be recorded, the clip waits in the content, and no window or page
+//     behind it is read from the records until then.
+//   - Errors of a full cache belong to a write: nothing of a write that fails is
+//     taken, and what waits in memory never exceeds what the cache could keep.
 package volume
 
 import (

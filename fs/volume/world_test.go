@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"pgregory.net/rapid"
 
 	"github.com/hammockfs/hammock/chunker"
 	"github.com/hammockfs/hammock/crypt"
@@ -145,6 +148,17 @@ func (w *world) forget() {
 	for v.idle.Len() > 0 {
 		v.forget(v.idle.Front().Value.(*inode))
 	}
+}
+
+// checks lets a property run n times, unless the command line says otherwise.
+func checks(t *testing.T, n int, property func(*rapid.T)) {
+	t.Helper()
+	const usual = "100" // rapid's own number
+	if f := flag.Lookup("rapid.checks"); f != nil && f.Value.String() == usual {
+		must(t, f.Value.Set(strconv.Itoa(n)))
+		defer func() { _ = f.Value.Set(usual) }()
+	}
+	rapid.Check(t, property)
 }
 
 func must(t testing.TB, err error) {

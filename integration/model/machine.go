@@ -188,7 +188,9 @@ func (m *Machine) SyncAll(t *rapid.T) {
 }
 
 // Note adds a line to what is shown when the run fails.
-func (m *Machine) Note(format string, args ...any) { m.log = append(m.log, fmt.Sprintf(format, args...)) }
+func (m *Machine) Note(format string, args ...any) {
+	m.log = append(m.log, fmt.Sprintf(format, args...))
+}
 
 func (m *Machine) write(t *rapid.T) {
 	h := m.handle(t)
