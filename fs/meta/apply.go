@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -211,6 +212,11 @@ func (a *application) local(name string, v []byte) error {
 		}
 		a.lv.names, a.lv.table, a.lv.pending, a.swap = p.Names.root(), p.Table.root(), p.Pending, true
 	}
+	if strings.HasPrefix(name, localOwn) {
+		if err := a.d.parseOwn(name[len(localOwn):]); err != nil {
+			return err
+		}
+	}
 	if name == localDirty && len(v) == 1 {
 		a.d.dirty.Store(int32(v[0]))
 	}
@@ -324,5 +330,6 @@ const (
 	localSession     = "session/"    // 3 bytes follow: a session known to have been used
 	localStore       = "store/"      // 4 bytes follow: an entry of the store table
 	localUnplaced    = "unplaced/"   // 8 bytes follow: a stripe intended but not placed
+	localOwn         = "own/"        // 8 bytes follow: a stripe of a checkpoint, not placed yet
 	localTorn        = "torn/"       // ino (8), window (8) follow: see replay.go
 )

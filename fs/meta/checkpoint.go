@@ -88,6 +88,7 @@ func (d *DB) publish(ctx context.Context, p *published, drop *generation) error 
 	}
 	b := newBatch()
 	b.putLocal(localHead, head)
+	d.putOwn(b)
 	if err := d.commitPublished(ctx, b, p, drop); err != nil {
 		return err
 	}

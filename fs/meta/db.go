@@ -110,7 +110,8 @@ type DB struct {
 	stripeCount atomic.Uint64
 	known       known
 	stripeMu    sync.Mutex
-	metaStripes map[uint64]struct{} // stripes of checkpoints, of this run
+	metaStripes map[uint64]struct{} // stripes of checkpoints: those of this run, and of before if they were not placed
+	newMeta     []uint64            // those of them that are not noted in the journal yet
 	touched     map[uint64]struct{} // those of the checkpoint that runs
 	unplaced    map[uint64]struct{} // numbers given out in this run, of data stripes not placed yet
 
@@ -162,7 +163,7 @@ func (d *DB) closeFiles() error {
 type Stats struct {
 	Generation   uint64
 	Counter      uint64 // of the newest head
-	Changed      int    // records changed since the last checkpoint; -1 when not known one by one
+	Changed      int    // records changed since the last checkpoint, 0 if not Dirty; -1 when not known one by one
 	Deltas       int
 	JournalBytes int64  // not yet released
 	Entries      uint64 // in the namespace tree
@@ -174,7 +175,10 @@ func (d *DB) Stats() Stats {
 	lv := d.levels.Load()
 	s := Stats{Generation: lv.cur.num, Entries: lv.names.Entries, Session: d.session, JournalBytes: d.journal.Pending()}
 	d.commit.Lock()
-	if s.Changed = d.changed.count(); d.changed.lost {
+	switch s.Changed = d.changed.count(); {
+	case !d.Dirty():
+		s.Changed = 0
+	case d.changed.lost:
 		s.Changed = -1
 	}
 	d.commit.Unlock()

@@ -172,6 +172,9 @@ func (d *DB) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.loadOwn(); err != nil {
+		return err
+	}
 	d.applied.Store(uint64(after))
 	r, err := newReplay(d)
 	if err != nil {

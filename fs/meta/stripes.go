@@ -61,11 +61,43 @@ func (k *known) forget(refs [][]byte) {
 func (d *DB) noteMeta(stripe uint64) {
 	d.stripeMu.Lock()
 	defer d.stripeMu.Unlock()
-	d.metaStripes[stripe] = struct{}{}
+	if _, old := d.metaStripes[stripe]; !old {
+		d.metaStripes[stripe] = struct{}{}
+		d.newMeta = append(d.newMeta, stripe)
+	}
 	delete(d.unplaced, stripe)
 	if d.touched != nil {
 		d.touched[stripe] = struct{}{}
 	}
+}
+
+// putOwn adds to b which stripes checkpoints have made since the last time, so that where they are placed is no reason for
+// another checkpoint after a restart either.
+func (d *DB) putOwn(b *Batch) {
+	d.stripeMu.Lock()
+	defer d.stripeMu.Unlock()
+	for _, s := range d.newMeta {
+		b.putLocal(ownName(s), nil)
+	}
+	d.newMeta = d.newMeta[:0]
+}
+
+func ownName(stripe uint64) string {
+	return localOwn + string(binary.BigEndian.AppendUint64(nil, stripe))
+}
+
+func (d *DB) loadOwn() error {
+	return d.locals(localOwn, func(rest string, _ []byte) error { return d.parseOwn(rest) })
+}
+
+func (d *DB) parseOwn(rest string) error {
+	if len(rest) != 8 {
+		return fmt.Errorf("%w: stripe of a checkpoint", ErrFormat)
+	}
+	d.stripeMu.Lock()
+	defer d.stripeMu.Unlock()
+	d.metaStripes[binary.BigEndian.Uint64([]byte(rest))] = struct{}{}
+	return nil
 }
 
 func (d *DB) isMeta(stripe uint64) bool {
@@ -96,6 +128,9 @@ func (d *DB) Placed(ctx context.Context, stripe uint64, record []byte) error {
 		return err
 	}
 	b.deleteLocal(unplacedName(stripe))
+	if d.isMeta(stripe) {
+		b.deleteLocal(ownName(stripe))
+	}
 	if err := d.commitSynced(ctx, b); err != nil {
 		return fmt.Errorf("note where stripe %x is: %w", stripe, err)
 	}
