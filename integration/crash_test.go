@@ -319,7 +319,7 @@ func TestPeerKilledInUpload(t *testing.T) {
 	if err := <-synced; err != nil {
 		t.Logf("the sync in which the peer died: %v", err)
 	}
-	w.await("the peer is back", func(s *status) bool { return s.connected() == len(w.peers) })
+	w.awaitPeers()
 	w.must("sync")
 	w.await("nothing is on this machine only", func(s *status) bool { return s.Volume.LocalBytes == 0 })
 	if s := w.status().Volume; s.Lost > 0 {
@@ -329,6 +329,34 @@ func TestPeerKilledInUpload(t *testing.T) {
 	forget(t, w.path("file"))
 	if sumFile(t, w.path("file")) != sum {
 		t.Error("the file is not what was written")
+	}
+	w.check("--data")
+	w.unmount()
+}
+
+// TestAllKilled kills everything at once in the middle of an upload.
+func TestAllKilled(t *testing.T) {
+	needMount(t)
+	w := newWorld(t, 6, "4+2")
+	sum := writeStream(t, w.path("file"), stream(full[int64](128<<20, 32<<20), 0))
+	w.peers[0].await("the upload is under way", func(s *status) bool { return s.Held > 0 })
+	for _, p := range w.peers {
+		p.kill()
+	}
+	w.killMount()
+	for _, p := range w.peers {
+		p.serve()
+	}
+	w.mount()
+	if sumFile(t, w.path("file")) != sum {
+		t.Error("the file is not what was written")
+	}
+	w.awaitPeers()
+	w.must("sync")
+	w.must("cache", "drop")
+	forget(t, w.path("file"))
+	if sumFile(t, w.path("file")) != sum {
+		t.Error("read from peers, the file is not what was written")
 	}
 	w.check("--data")
 	w.unmount()

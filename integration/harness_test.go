@@ -114,16 +114,16 @@ type world struct {
 	peers []*node
 }
 
-// newWorld starts a volume of a policy with so many peers and mounts it. All of
-// it has ended when the test has.
-func newWorld(t *testing.T, peers int, policy string) *world {
+// newWorld starts a volume of a policy with so many peers and mounts it; more
+// flags may be given to init. All of it has ended when the test has.
+func newWorld(t *testing.T, peers int, policy string, flags ...string) *world {
 	t.Helper()
 	base := t.TempDir()
 	w := &world{node: &node{t: t, bin: hammock(t), state: filepath.Join(base, "state"), dir: filepath.Join(base, "mnt")}}
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	out := w.must("init", "--no-passphrase", "--policy", policy, "--name", "main")
+	out := w.must(append([]string{"init", "--no-passphrase", "--policy", policy, "--name", "main"}, flags...)...)
 	for line := range strings.Lines(out) {
 		if words := strings.Fields(line); strings.HasPrefix(line, "    ") && len(words) == 6 {
 			w.words = strings.TrimSpace(w.words + " " + strings.Join(words, " "))
@@ -134,17 +134,29 @@ func newWorld(t *testing.T, peers int, policy string) *world {
 	}
 	w.alone()
 	w.mount()
-	for i := range peers {
-		name := "peer-" + strconv.Itoa(i+1)
-		p := &node{t: t, bin: w.bin, state: filepath.Join(base, name)}
-		ticket := strings.TrimSpace(w.must("invite", "--name", name))
-		p.must("join", ticket, "--no-passphrase", "--name", name)
-		p.alone()
-		p.serve("--give", "20G")
-		w.peers = append(w.peers, p)
+	for range peers {
+		w.addPeer("20G")
 	}
-	w.await("all peers are connected", func(s *status) bool { return s.connected() == peers })
+	w.awaitPeers()
 	return w
+}
+
+// addPeer lets one more peer in, which gives so much space.
+func (w *world) addPeer(give string) *node {
+	w.t.Helper()
+	name := "peer-" + strconv.Itoa(len(w.peers)+1)
+	p := &node{t: w.t, bin: w.bin, state: filepath.Join(filepath.Dir(w.state), name)}
+	ticket := strings.TrimSpace(w.must("invite", "--name", name))
+	p.must("join", ticket, "--no-passphrase", "--name", name)
+	p.alone()
+	p.serve("--give", give)
+	w.peers = append(w.peers, p)
+	return p
+}
+
+func (w *world) awaitPeers() {
+	w.t.Helper()
+	w.await("all peers are connected", func(s *status) bool { return s.connected() == len(w.peers) })
 }
 
 // alone keeps a node off all networks but the loopback one, as `hammock demo`

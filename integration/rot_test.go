@@ -49,7 +49,7 @@ func TestRottenPeers(t *testing.T) {
 		t.Logf("%d bytes rot in %s", p.rot(), filepath.Base(p.state))
 		p.serve()
 	}
-	w.await("the rotten peers are back", func(s *status) bool { return s.connected() == len(w.peers) })
+	w.awaitPeers()
 	for range 2 { // the second time, what was put back meanwhile is read, too
 		w.elsewhere()
 		forget(t, w.path("file"))
