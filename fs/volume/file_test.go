@@ -172,7 +172,7 @@ func (m *fileModel) reopen(t *rapid.T) {
 
 // TestFile drives one file through all layers and compares it with a slice.
 func TestFile(t *testing.T) {
-	checks(t, 12, func(r *rapid.T) {
+	checks(t, 5, func(r *rapid.T) {
 		w := newWorld()
 		w.open(t)
 		defer w.close(t)
