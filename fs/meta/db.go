@@ -3,7 +3,6 @@ package meta
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -152,11 +151,23 @@ func (d *DB) Close(ctx context.Context) error {
 func (d *DB) closeFiles() error {
 	close(d.disk.stop)
 	var err error
-	for _, c := range []io.Closer{d.journal, d.pebble, d.lock} {
-		err = errors.Join(err, c.Close())
+	for _, c := range []func() error{d.journal.Close, d.closePebble, d.lock.Close} {
+		err = errors.Join(err, c())
 	}
 	d.pcache.Unref()
 	return err
+}
+
+// closePebble leaves Pebble as it is if a goroutine of it was stopped for good: it would be waited for.
+func (d *DB) closePebble() error {
+	done := make(chan error, 1)
+	go func() { done <- d.pebble.Close() }()
+	select {
+	case err := <-done:
+		return err
+	case <-d.disk.parked:
+		return errors.Join(d.disk.failed(), d.lock.Close()) // its share of the lock
+	}
 }
 
 // Stats are figures for status and logs.

@@ -19,15 +19,17 @@ const diskPause = 100 * time.Millisecond
 
 // disk is what is known about the disk under the overlay. Pebble works in goroutines that have nobody to return an error
 // to: it repeats what can be repeated, and wants the process ended where its manifest could not be written. Here a full
-// disk is waited out instead, any other failure of the manifest ends all changes (see fault), and both are told to
+// disk is waited out instead, any other failure of the manifest ends all changes (see park), and both are told to
 // whoever waits for a flush.
 type disk struct {
 	wait   time.Duration
 	fault  atomic.Pointer[error] // what nothing goes on after before a restart
-	broken chan struct{}         // closed with the fault
-	stop   chan struct{}         // closed when nobody waits any more
-	busy   atomic.Bool           // Pebble is open: failures have no caller
-	left   atomic.Bool           // Pebble was given up: whoever of it comes here stays
+	parked chan struct{}         // closed when a goroutine of Pebble was stopped for good
+	once   sync.Once
+	broken chan struct{} // closed with the fault
+	stop   chan struct{} // closed when nobody waits any more
+	busy   atomic.Bool   // Pebble is open: failures have no caller
+	left   atomic.Bool   // Pebble was given up: whoever of it comes here stays
 
 	mu   sync.Mutex
 	err  error         // the newest failure
@@ -38,7 +40,7 @@ func newDisk(pause time.Duration) *disk {
 	if pause == 0 {
 		pause = diskPause
 	}
-	return &disk{wait: pause, broken: make(chan struct{}), stop: make(chan struct{}), news: make(chan struct{})}
+	return &disk{wait: pause, broken: make(chan struct{}), parked: make(chan struct{}), stop: make(chan struct{}), news: make(chan struct{})}
 }
 
 // fail ends all changes.
@@ -49,7 +51,7 @@ func (k *disk) fail(err error) {
 	k.note(err)
 }
 
-// fatal is fail for Pebble's own goroutines, which come again at once.
+// fatal is fail for Pebble's own goroutines while it is opened, which come again at once.
 func (k *disk) fatal(err error) {
 	if k.failed() != nil {
 		k.pause()
@@ -89,17 +91,29 @@ func (k *disk) last() error {
 	return k.err
 }
 
-// again is asked after a failed operation. It pauses, and says whether to repeat the operation here: on a full disk, for
-// the files whose failure Pebble does not survive.
+// again is asked after a failed operation. It pauses, and says whether to repeat the operation here. For kept files, whose
+// failure Pebble does not survive, it is either that, on a full disk, or the end.
 func (k *disk) again(err error, kept bool) bool {
 	if !k.busy.Load() {
 		return false // somebody is waiting for Open
 	}
 	k.note(err)
-	if !k.pause() {
-		return false
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	if kept && (!full || !k.pause()) {
+		k.park(err)
 	}
-	return kept && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
+	if !kept {
+		k.pause()
+	}
+	return kept
+}
+
+// park ends all changes and keeps the calling goroutine of Pebble for good: what Pebble holds in memory is not in order
+// after a failure of its manifest. It can still be read.
+func (k *disk) park(err error) {
+	k.fail(fmt.Errorf("overlay: %w", err))
+	k.once.Do(func() { close(k.parked) })
+	select {}
 }
 
 // pause returns false if nobody waits any more.
@@ -220,22 +234,31 @@ func (f *overlayFile) synced(sync func() error) error {
 	if err == nil {
 		err = sync()
 	}
+	if err != nil && f.kept && f.disk.busy.Load() {
+		f.disk.park(err)
+	}
 	if err != nil {
 		f.disk.again(err, false)
 	}
 	return err
 }
 
-// overlayDir is a folder whose sync never fails for Pebble: a failure is a fault.
+// overlayDir is a folder whose sync never fails for Pebble, which would panic: a failure is a fault.
 type overlayDir struct {
 	vfs.File
 	disk *disk
 }
 
 func (f *overlayDir) Sync() error {
-	if err := f.File.Sync(); err != nil {
-		f.disk.fail(fmt.Errorf("sync the folder of the overlay: %w", err))
+	err := f.File.Sync()
+	if err == nil {
+		return nil
 	}
+	err = fmt.Errorf("sync the folder of the overlay: %w", err)
+	if f.disk.busy.Load() {
+		f.disk.park(err)
+	}
+	f.disk.fail(err)
 	return nil
 }
 
@@ -255,9 +278,9 @@ func (l pebbleLog) Errorf(format string, args ...any) {
 	l.d.log.Error("metadata overlay: " + fmt.Sprintf(format, args...))
 }
 
-// Fatalf is called when Pebble cannot go on. Where that is for an error of the disk it returns, for then Pebble gives up
-// what it was doing, and the fault keeps everything else from going on. Anything else is a mistake in the program, whose
-// memory is not to be trusted.
+// Fatalf is called when Pebble cannot go on. Where that is for an error of the disk while it is opened, or of a commit, it
+// returns, for then Pebble gives up what it was doing, and the fault keeps everything else from going on. Anything else is
+// a mistake in the program, whose memory is not to be trusted.
 func (l pebbleLog) Fatalf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	l.d.log.Error("metadata overlay: " + text)

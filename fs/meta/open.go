@@ -72,7 +72,7 @@ func openFiles(ctx context.Context, cfg Config) (*DB, error) {
 	}
 	if err := d.recover(ctx); err != nil {
 		close(d.disk.stop)
-		err = errors.Join(err, d.pebble.Close(), d.lock.Close())
+		err = errors.Join(err, d.closePebble(), d.lock.Close())
 		d.pcache.Unref()
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (d *DB) tryPebble(dir string, o *pebble.Options) (err error) {
 		case err = <-done:
 		case <-t.C:
 			d.disk.left.Store(true)
-			return d.disk.failed()
+			return errors.Join(d.disk.failed(), d.lock.Close()) // its share of the lock
 		}
 	}
 	if fault := d.disk.failed(); err == nil && fault != nil {
