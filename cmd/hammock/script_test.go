@@ -5,12 +5,14 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,6 +28,12 @@ import (
 // is ended.
 
 func TestMain(m *testing.M) {
+	if strings.HasSuffix(os.Args[0], ".test") {
+		flag.Parse()
+		if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+			_ = p.Value.Set("4") // the scripts wait more than they compute
+		}
+	}
 	testscript.Main(m, map[string]func(){"hammock": main, "outsider": outsider})
 }
 
@@ -85,7 +93,13 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("HOME", home)
 	env.Setenv("XDG_DATA_HOME", filepath.Join(home, "data"))
 	env.Setenv("HAMMOCK_PASSPHRASE_FILE", "")
-	env.Defer(func() { cleanUp(env.WorkDir) })
+	env.Setenv("GORACE", "atexit_sleep_ms=0 halt_on_error=1") // a second at the end of each process adds up
+	env.Defer(func() {
+		cleanUp(env.WorkDir)
+		if bad := complaints(env.WorkDir); bad != "" {
+			env.T().Fatal(bad)
+		}
+	})
 	return os.MkdirAll(home, 0o755)
 }
 
@@ -110,6 +124,22 @@ func cleanUp(work string) {
 			_ = exec.Command("fusermount3", "-u", "-z", words[4]).Run()
 		}
 	}
+}
+
+// complaints finds what a background process should never have to say.
+func complaints(work string) (found string) {
+	_ = filepath.WalkDir(work, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "log" && d.Type().IsRegular() {
+			b, _ := os.ReadFile(path)
+			for _, bad := range []string{"WARNING: DATA RACE", "panic", "goroutine profile"} {
+				if at := bytes.Index(b, []byte(bad)); at >= 0 {
+					found += fmt.Sprintf("%s:\n%s\n", path, b[at:min(len(b), at+8000)])
+				}
+			}
+		}
+		return nil
+	})
+	return found
 }
 
 func notedPID(path string) (int, error) {
