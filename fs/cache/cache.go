@@ -32,6 +32,9 @@ type Cache struct {
 	written atomic.Int64
 	deduped atomic.Int64
 
+	list   syncedList
+	behind chan struct{} // has a value when closed stripes may wait to be synced
+
 	growing [classes]sync.Mutex // held while a stripe of the class is made
 
 	mu       sync.Mutex // guards all below and the noted fields of stripes; short
@@ -57,6 +60,8 @@ func Open(cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	c := &Cache{cfg: cfg, stripes: make(map[uint64]*stripe), unsynced: make(map[*stripe]struct{})}
+	c.behind = make(chan struct{}, 1)
+	c.list = syncedList{fs: cfg.FS, path: cfg.FS.PathJoin(cfg.Dir, syncedName)}
 	c.handles = handles{fs: cfg.FS, dir: cfg.Dir, limit: cfg.Files}
 	memory, err := otter.New(&otter.Options[blockKey, []byte]{
 		MaximumWeight: uint64(cfg.Memory),
@@ -72,6 +77,7 @@ func Open(cfg Config) (*Cache, error) {
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.startPrefetch()
+	c.wg.Go(c.syncBehind)
 	return c, nil
 }
 
@@ -89,6 +95,7 @@ func (c *Cache) Close(ctx context.Context) error {
 	c.stop()
 	c.wg.Wait()
 	err := errors.Join(c.Sync(ctx), c.saveMaps(c.partials()))
+	c.list.close()
 	c.handles.close()
 	c.memory.InvalidateAll()
 	return err

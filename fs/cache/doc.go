@@ -31,5 +31,6 @@
 //   - The map of a partial stripe may lie after a crash. It does not matter:
 //     bytes that do not open are fetched once more, then reported.
 //   - Locks are taken in this order: Cache.grow, Cache.mu, stripe.mu. handles.mu
-//     and the two flight groups take no other lock while held.
+//     the list of synced
+//     stripes and the two flight groups take no other lock while held.
 package cache

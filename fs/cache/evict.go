@@ -33,10 +33,17 @@ func (c *Cache) Pin(number uint64) {
 // need not be synced any more. An open one stays pinned.
 func (c *Cache) Unpin(number uint64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s := c.stripes[number]; s != nil && s.state == closed {
-		c.pin(s, false)
-		delete(c.unsynced, s)
+	s := c.stripes[number]
+	if s == nil || s.state != closed {
+		c.mu.Unlock()
+		return
+	}
+	c.pin(s, false)
+	delete(c.unsynced, s)
+	size := s.size
+	c.mu.Unlock()
+	if !s.partial {
+		c.list.add(number, size)
 	}
 }
 
@@ -72,6 +79,9 @@ func (c *Cache) evict(want int64) (freed int64) {
 		victims = append(victims, s)
 	}
 	c.mu.Unlock()
+	if len(victims) > 0 {
+		c.list.sync() // or a power cut might leave neither the file nor the word that it was evicted
+	}
 	for _, s := range victims {
 		c.removeFiles(s)
 	}

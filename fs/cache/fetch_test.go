@@ -328,7 +328,7 @@ func TestForeignFiles(t *testing.T) {
 	r.reopen()
 	names, err := r.fs.List("/cache")
 	r.check(err)
-	if got := strings.Join(names, " "); strings.Contains(got, "p1m") || len(names) != 3 {
+	if got := strings.Join(names, " "); strings.Contains(got, "p1m") || len(names) != 4 {
 		t.Error(got)
 	}
 }

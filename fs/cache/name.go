@@ -12,7 +12,8 @@ import (
 //	0000000001000002.data.p17    a partial stripe; 17 is unique in the folder, so
 //	                             that removing an evicted one never hits its successor
 //	0000000001000002.data.p17m   its map of what is present
-//	*.tmp                        a map being written
+//	synced                       which of the stripes made here are safe: synced.go
+//	*.tmp                        a map or that list being written
 var classNames = [classes]string{ClassData: "data", ClassMetadata: "meta", ClassIndex: "index"}
 
 // stripeName returns the file name of a stripe; partial is 0 for one made here.

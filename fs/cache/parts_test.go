@@ -167,6 +167,7 @@ func TestSyncIsFreeWhenDone(t *testing.T) {
 	for i := range 5 {
 		refs = append(refs, r.put(ClassData, random(uint64(i), 1000)))
 	}
+	syncs = 0
 	for range 5 {
 		r.check(r.Sync(ctx))
 		for _, ref := range refs {

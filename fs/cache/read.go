@@ -226,11 +226,15 @@ func (c *Cache) readLocal(s *stripe, buf []byte, off int) error {
 	return fmt.Errorf("read stripe file %s: %w", s.name, err)
 }
 
-// Valid reports whether the sealed bytes of a chunk are on this disk and open.
-// Nothing is fetched.
+// Valid reports whether the sealed bytes of a chunk are on this disk and open,
+// or were in a stripe that was evicted. Nothing is fetched, and stripes that
+// are known to be synced are not read.
 func (c *Cache) Valid(r *crypt.Ref) bool {
 	if checkRef(r) != nil {
 		return false
+	}
+	if n, ok := c.list.has(r.Stripe); ok && int(r.Offset)+r.SealedLen() <= n {
+		return true
 	}
 	s := c.find(r.Stripe)
 	if s == nil {

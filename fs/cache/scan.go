@@ -14,6 +14,9 @@ func (c *Cache) scan() error {
 	if err := c.syncFolder(c.cfg.FS.PathDir(c.cfg.Dir)); err != nil {
 		return err
 	}
+	if err := c.list.load(); err != nil {
+		return fmt.Errorf("read the list of synced stripes: %w", err)
+	}
 	names, err := c.cfg.FS.List(c.cfg.Dir)
 	if err != nil {
 		return fmt.Errorf("list cache folder: %w", err)
@@ -35,6 +38,10 @@ func (c *Cache) scan() error {
 			}
 		}
 	}
+	here := func(n uint64) bool { return c.stripes[n] != nil }
+	if err := c.list.begin(here); err != nil {
+		c.cfg.Log.Warn("the next start will take longer", "err", err)
+	}
 	return nil
 }
 
@@ -48,8 +55,9 @@ func (c *Cache) scanOther(name string, present map[string]bool) {
 	}
 }
 
-// scanWhole enters a stripe that was made here. It is taken to be unsynced: the
-// process that wrote it may have been killed.
+// scanWhole enters a stripe that was made here. It is taken to be unsynced,
+// unless the list says otherwise: the process that wrote it may have been
+// killed.
 func (c *Cache) scanWhole(s *stripe) error {
 	info, err := c.cfg.FS.Stat(c.cfg.FS.PathJoin(c.cfg.Dir, s.name))
 	if err != nil {
@@ -63,6 +71,10 @@ func (c *Cache) scanWhole(s *stripe) error {
 	s.size, s.written = int(info.Size()), int(info.Size())
 	s.pinned, s.writes = true, 1
 	c.enter(s)
+	if n, ok := c.list.has(s.number); ok && n == s.size {
+		s.synced, s.inDir = s.writes, true
+		return nil
+	}
 	c.unsynced[s] = struct{}{}
 	return nil
 }

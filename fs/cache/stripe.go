@@ -130,6 +130,10 @@ func (c *Cache) wrote(s *stripe, end int, err error) {
 	if !last {
 		return
 	}
+	select {
+	case c.behind <- struct{}{}:
+	default:
+	}
 	if empty {
 		c.removeFiles(s)
 	} else if c.cfg.OnClosed != nil {

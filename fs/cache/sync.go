@@ -69,9 +69,14 @@ func (c *Cache) syncStripe(s *stripe) error {
 	}
 	s.synced, s.inDir = upto, true
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.writes == upto {
+	whole := s.writes == upto
+	if whole {
 		delete(c.unsynced, s)
+	}
+	final, size := whole && s.state == closed, s.size
+	c.mu.Unlock()
+	if final {
+		c.list.add(s.number, size)
 	}
 	return nil
 }

@@ -1,0 +1,210 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/hammockfs/hammock/crypt"
+)
+
+// chunk is a chunk that was put, and what it was.
+type chunk struct {
+	ref   crypt.Ref
+	plain []byte
+}
+
+// powerCut is a disk as a power cut left it, and how many chunks were safe.
+type powerCut struct {
+	fs   *vfs.MemFS
+	op   string
+	safe []chunk
+}
+
+// TestPowerCutAtEverySync lives a life of puts, closes, syncs, evictions and
+// fetches, and cuts the power, on copies, before every sync and rename. What
+// was synced or placed is there afterwards; anything else is that or an error.
+func TestPowerCutAtEverySync(t *testing.T) {
+	const seed = 31
+	var (
+		mu   sync.Mutex
+		cuts []powerCut
+		safe []chunk
+		all  []chunk
+	)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	mem := vfs.NewCrashableMem()
+	r := newRig(t, func(c *Config) {
+		c.Limit, c.Target = 400<<10, func(uint8) int { return 32 << 10 }
+		c.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			switch op.Kind {
+			case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpRename, errorfs.OpRemove:
+			default:
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			clone := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: len(cuts) % 2 * rng.IntN(101), RNG: rng})
+			cuts = append(cuts, powerCut{clone, fmt.Sprint(op.Kind, " ", op.Path), safe})
+			return nil
+		}))
+	})
+	draw := rand.New(rand.NewPCG(seed, 2))
+	for i := range 250 {
+		plain := random(uint64(i), 1+draw.IntN(20_000))
+		ref, err := r.Put(ctx, uint8(1+draw.IntN(3)), plain)
+		if err == nil {
+			all = append(all, chunk{ref, plain})
+		} else if !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+		done := false
+		switch draw.IntN(10) {
+		case 0:
+			r.check(r.Sync(ctx))
+			done = true
+		case 1:
+			_, err := r.CloseStripes(ctx, 0)
+			r.check(err)
+		case 2, 3:
+			place(r)
+		case 4:
+			_, err := r.Drop(ctx)
+			r.check(err)
+		case 5:
+			c := all[draw.IntN(len(all))]
+			got, err := r.Get(ctx, &c.ref, nil)
+			if r.check(err); !bytes.Equal(got, c.plain) {
+				t.Fatal("wrong bytes")
+			}
+		case 6:
+			r.Tick(ctx)
+		}
+		if done {
+			mu.Lock()
+			safe = all[:len(all):len(all)]
+			mu.Unlock()
+		}
+	}
+	t.Logf("seed %d: %d power cuts", seed, len(cuts))
+	for i := range cuts {
+		if err := cuts[i].verify(r.cfg); err != nil {
+			t.Errorf("cut %d, at %s: %v", i, cuts[i].op, err)
+		}
+	}
+}
+
+// place gives all closed stripes to the stores.
+func place(r *rig) {
+	for _, s := range r.Closed() {
+		if b, class, err := r.Payload(ctx, s.Number, nil); err == nil && s.Pinned {
+			r.stores.mu.Lock()
+			r.stores.m[s.Number] = placed{class, b}
+			r.stores.mu.Unlock()
+			r.check(r.Sync(ctx, s.Number))
+			r.Unpin(s.Number)
+		}
+	}
+}
+
+func (p *powerCut) verify(cfg Config) error {
+	cfg.FS = p.fs
+	c, err := Open(cfg)
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx)
+	for i := range p.safe {
+		k := &p.safe[i]
+		if !c.Valid(&k.ref) {
+			return fmt.Errorf("chunk %d of %d is not valid", i, len(p.safe))
+		}
+		got, err := c.Get(ctx, &k.ref, nil)
+		if err != nil || !bytes.Equal(got, k.plain) {
+			return fmt.Errorf("chunk %d of %d: %w", i, len(p.safe), err)
+		}
+	}
+	_, err = c.Put(ctx, ClassMetadata, []byte("it goes on"))
+	return err
+}
+
+// TestFullDisk lets the disk become full at every operation of a life. Nothing
+// hangs, errors are ErrFull, what was put can be read, and it goes on when there
+// is space again.
+func TestFullDisk(t *testing.T) {
+	for at := int64(1); ; at++ {
+		var ops, hits atomic.Int64
+		var off atomic.Bool
+		r := newRig(t, func(c *Config) {
+			c.Limit, c.Target = 400<<10, func(uint8) int { return 16 << 10 }
+			c.FS = errorfs.Wrap(c.FS, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				switch op.Kind {
+				case errorfs.OpCreate, errorfs.OpFileWrite, errorfs.OpFileWriteAt, errorfs.OpRename:
+					if ops.Add(1) >= at && !off.Load() {
+						hits.Add(1)
+						return syscall.ENOSPC
+					}
+				}
+				return nil
+			}))
+		})
+		var kept []chunk
+		life := func(from, to int) {
+			for i := from; i < to; i++ {
+				plain := random(uint64(i), 3000)
+				ref, err := r.Put(ctx, uint8(1+i%3), plain)
+				if err == nil {
+					kept = append(kept, chunk{ref, plain})
+				} else if !errors.Is(err, ErrFull) || off.Load() {
+					t.Fatalf("from operation %d on: put %d: %v", at, i, err)
+				}
+				if i%7 == 3 {
+					r.check(r.Sync(ctx))
+				}
+				if i%10 == 9 {
+					_, err := r.CloseStripes(ctx, 0)
+					r.check(err)
+					place(r)
+				}
+				if i%15 == 14 {
+					_, err := r.Drop(ctx)
+					r.check(err)
+				}
+				r.Tick(ctx)
+				for _, k := range kept {
+					if got, err := r.Get(ctx, &k.ref, nil); err != nil || !bytes.Equal(got, k.plain) {
+						t.Fatalf("from operation %d on: %v", at, err)
+					}
+				}
+			}
+		}
+		life(0, 20)
+		if at%2 == 0 {
+			closed := make(chan struct{})
+			go func() { _ = r.Cache.Close(context.Background()); close(closed) }()
+			select {
+			case <-closed:
+			case <-time.After(20 * time.Second):
+				t.Fatal("Close hangs")
+			}
+			off.Store(true)
+			r.open()
+		}
+		off.Store(true)
+		life(20, 30)
+		if hits.Load() == 0 {
+			t.Logf("%d operations", at)
+			return
+		}
+	}
+}
