@@ -219,4 +219,3 @@ func fsckData(w *world, inodes map[uint64]meta.Inode) error {
 		return nil
 	})
 }
-
