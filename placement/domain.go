@@ -2,6 +2,7 @@ package placement
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math"
 	"strconv"
 )
@@ -93,11 +94,11 @@ type candidate struct {
 	out     bool // taken, or not to be asked
 }
 
-func newChooser(stripe uint64, infos []StoreInfo, d Distinct) *chooser {
+func newChooser(seed uint64, infos []StoreInfo, d Distinct) *chooser {
 	c := &chooser{distinct: d, used: map[string]int{}}
 	for i := range infos {
 		s := &infos[i]
-		k := candidate{info: *s, score: score(stripe, s)}
+		k := candidate{info: *s, score: score(seed, s)}
 		for l, level := range [...]Distinct{DistinctOwner, DistinctSite, DistinctMachine} {
 			k.levels[l] = level.String() + level.domain(s)
 		}
@@ -108,9 +109,14 @@ func newChooser(stripe uint64, infos []StoreInfo, d Distinct) *chooser {
 }
 
 // score is the store's place in the order of weighted rendezvous hashing: -w/ln(u) with u uniform in (0, 1) makes the
-// highest score fall to each store in proportion to its weight w.
-func score(stripe uint64, s *StoreInfo) float64 {
-	u := (float64(mix(mix(stripe)^uint64(s.Number))>>11) + 0.5) / (1 << 53)
+// highest score fall to each store in proportion to its weight w. It depends on what everybody knows of the store, not on
+// its number in one volume, and on the content of the stripe: so equal stripes of two owners in a shared domain go to
+// the same stores, which keep their equal shards once.
+func score(seed uint64, s *StoreInfo) float64 {
+	h := fnv.New64a()
+	h.Write(s.Owner[:])
+	h.Write([]byte(s.Machine))
+	u := (float64(mix(mix(seed)^h.Sum64())>>11) + 0.5) / (1 << 53)
 	free := max(float64(s.Free), 1<<20)
 	reliability := min(max(s.Reliability, 0.05), 1) // a newcomer gets little, but something
 	return -free * reliability * reliability / math.Log(u)

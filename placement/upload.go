@@ -3,6 +3,7 @@ package placement
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -141,7 +142,7 @@ func (p *Placer) extend(rec *Record, e *encoded) error {
 // chooserFor knows the stores that can take a shard of this stripe now, less those that hold or are meant to hold one.
 func (p *Placer) chooserFor(rec *Record, reasons map[uint32]error) *chooser {
 	infos := p.cfg.Stores.Stores()
-	c := newChooser(rec.Stripe, elsewhere(infos), p.cfg.Distinct)
+	c := newChooser(binary.LittleEndian.Uint64(rec.Shards[0].ID[:]), elsewhere(infos), p.cfg.Distinct)
 	for i := range infos {
 		if err := unfit(&infos[i], int64(rec.ShardSize)); err != nil {
 			c.exclude(infos[i].Number)
