@@ -37,6 +37,7 @@ type drive struct {
 	checkpoints chan struct{} // holds a token while a checkpoint runs
 	stop        context.CancelFunc
 	done        sync.WaitGroup
+	over        atomic.Bool  // a newer device has taken over; see successor.go
 	fetched     atomic.Int64 // payload bytes that came from peers
 }
 

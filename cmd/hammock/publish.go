@@ -14,6 +14,7 @@ import (
 	"github.com/hammockfs/hammock/crypt"
 	"github.com/hammockfs/hammock/fs/meta"
 	"github.com/hammockfs/hammock/net/swarm"
+	"github.com/hammockfs/hammock/net/wire"
 )
 
 // keepers is how many members keep the heads of an owner.
@@ -94,7 +95,10 @@ func (d *drive) publish(ctx context.Context) (have, of int, err error) {
 	}
 	id := crypt.HeadID(head)
 	list := keepersOf(d.node.cert.Owner, d.node.swarm.Peers())
-	if !d.metaPlaced() {
+	if err := d.succeeded(); err != nil {
+		return 0, len(list), err
+	}
+	if len(list) > 0 && !d.metaPlaced() {
 		return 0, len(list), errNotPlaced
 	}
 	var g errgroup.Group
@@ -107,6 +111,11 @@ func (d *drive) publish(ctx context.Context) (have, of int, err error) {
 			defer cancel()
 			err := d.node.client.Peer(p.ID).PutHead(ctx, d.node.bundle(head))
 			d.heads.note(p.ID, id, err)
+			if errors.Is(err, wire.ErrStale) {
+				if serr := d.lookForSuccessor(ctx, p); serr != nil {
+					return serr
+				}
+			}
 			if err != nil {
 				return fmt.Errorf("give the newest head to %s: %w", p.Name, err)
 			}
@@ -114,6 +123,9 @@ func (d *drive) publish(ctx context.Context) (have, of int, err error) {
 		})
 	}
 	err = g.Wait()
+	if serr := d.succeeded(); serr != nil {
+		return 0, len(list), serr
+	}
 	for _, p := range list {
 		if d.heads.acknowledged(p.ID, id) {
 			have++

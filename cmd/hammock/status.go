@@ -20,7 +20,8 @@ type nodeStatus struct {
 	Swarm     string        `json:"swarm"`
 	Addresses []string      `json:"addresses"`
 	Gives     int64         `json:"gives"`
-	Held      int64         `json:"held"` // bytes kept for others
+	Held      int64         `json:"held"`   // bytes kept for others, as charged to each
+	Stored    int64         `json:"stored"` // bytes that this takes on the disk: equal shards are kept once
 	Shards    int           `json:"shards_held"`
 	Members   []string      `json:"members"`
 	Peers     []peerStatus  `json:"peers"`
@@ -114,7 +115,7 @@ func (n *node) answerStatus(r *http.Request, m *mounted) (any, error) {
 	self := n.swarm.Self()
 	u := n.depot.Usage()
 	s := nodeStatus{Name: n.set.Name, Owner: n.cert.Owner.String(), Device: self.ID, Swarm: n.swarm.ID().String(),
-		Addresses: n.swarm.Addrs(), Gives: n.set.Give, Held: u.Used, Shards: u.Shards, Members: []string{}, Peers: []peerStatus{}}
+		Addresses: n.swarm.Addrs(), Gives: n.set.Give, Held: u.Used, Stored: u.Stored, Shards: u.Shards, Members: []string{}, Peers: []peerStatus{}}
 	s.BytesIn, s.BytesOut = n.swarm.Counters()
 	for _, m := range n.swarm.Members() {
 		s.Members = append(s.Members, m.Name)
