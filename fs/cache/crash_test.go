@@ -60,7 +60,7 @@ func TestPowerCutAtEverySync(t *testing.T) {
 		}))
 	})
 	draw := rand.New(rand.NewPCG(seed, 2))
-	for i := range 250 {
+	for i := range 160 {
 		plain := random(uint64(i), 1+draw.IntN(20_000))
 		ref, err := r.Put(ctx, uint8(1+draw.IntN(3)), plain)
 		if err == nil {
@@ -142,7 +142,7 @@ func (p *powerCut) verify(cfg Config) error {
 // hangs, errors are ErrFull, what was put can be read, and it goes on when there
 // is space again.
 func TestFullDisk(t *testing.T) {
-	for at := int64(1); ; at++ {
+	for at := int64(1); ; at += 3 {
 		var ops, hits atomic.Int64
 		var off atomic.Bool
 		r := newRig(t, func(c *Config) {

@@ -30,7 +30,7 @@
 //     pages, so a second one that succeeds proves nothing.
 //   - The map of a partial stripe may lie after a crash. It does not matter:
 //     bytes that do not open are fetched once more, then reported.
-//   - Locks are taken in this order: Cache.grow, Cache.mu, stripe.mu. handles.mu
-//     the list of synced
-//     stripes and the two flight groups take no other lock while held.
+//   - Locks are taken in this order: Cache.grow, Cache.mu, stripe.mu. The
+//     locks of handles, of the list of synced stripes and of the two flight
+//     groups are the last.
 package cache

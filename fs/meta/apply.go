@@ -330,6 +330,7 @@ const (
 	localSession     = "session/"    // 3 bytes follow: a session known to have been used
 	localStore       = "store/"      // 4 bytes follow: an entry of the store table
 	localUnplaced    = "unplaced/"   // 8 bytes follow: a stripe intended but not placed
+	localUnsynced    = "unsynced"    // 3 bytes each: the sessions whose stripes may have bytes that are not synced
 	localOwn         = "own/"        // 8 bytes follow: a stripe of a checkpoint, not placed yet
 	localTorn        = "torn/"       // ino (8), window (8) follow: see replay.go
 )

@@ -154,6 +154,9 @@ func (d *DB) flusher(ctx context.Context) {
 		case <-d.kicks:
 		}
 		err := d.flush(ctx)
+		if err == nil {
+			err = d.settle()
+		}
 		if err != nil && ctx.Err() == nil {
 			d.log.Error("metadata: the overlay could not be flushed; the next commit tries again", "error", err)
 		}

@@ -105,6 +105,7 @@ type DB struct {
 	deltas  int
 
 	session     uint32
+	settled     bool // the flusher's: see settle
 	inoCount    atomic.Uint64
 	stripeCount atomic.Uint64
 	known       known

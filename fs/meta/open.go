@@ -67,6 +67,7 @@ func openFiles(ctx context.Context, cfg Config) (*DB, error) {
 	d.names = tree.New(&nameNodes{d}, cfg.Memory/4)
 	d.tnodes = &tableNodes{d: d}
 	d.table = tree.New(d.tnodes, cfg.Memory/16)
+	d.cites.Store(1) // the first flush syncs what former runs left
 	if err := d.openPebble(); err != nil {
 		return nil, err
 	}

@@ -19,14 +19,32 @@ type replay struct {
 	good map[place]bool  // answers of ValidRef
 	torn map[string]bool // names of torn windows that only the tree can heal
 	b    Batch
+	// unsynced are the sessions whose stripes may be torn. Nil: not known.
+	unsynced map[uint32]bool
 }
 
 func newReplay(d *DB) (*replay, error) {
 	r := &replay{d: d, good: make(map[place]bool), torn: make(map[string]bool)}
+	list, err := d.local(localUnsynced)
+	if err != nil {
+		return nil, err
+	}
+	r.suspect(list)
 	return r, d.locals(localTorn, func(rest string, _ []byte) error {
 		r.torn[localTorn+rest] = true
 		return nil
 	})
+}
+
+// suspect takes the value of localUnsynced.
+func (r *replay) suspect(list []byte) {
+	if len(list) == 0 || len(list)%3 != 0 {
+		return
+	}
+	r.unsynced = map[uint32]bool{}
+	for ; len(list) > 0; list = list[3:] {
+		r.unsynced[uint32(list[0])<<16|uint32(list[1])<<8|uint32(list[2])] = true
+	}
 }
 
 type place struct {
@@ -63,6 +81,9 @@ func (r *replay) mend(rec []byte) ([]byte, error) {
 		st, ok := s.next()
 		if !ok {
 			break
+		}
+		if st.op == opLocal && string(st.key) == localUnsynced {
+			r.suspect(st.value)
 		}
 		mended := false
 		if st.op <= opDelete && keyKind(st.key) == KindWindow {
@@ -122,8 +143,12 @@ func (r *replay) sift(st *step) (keep []Extent, gaps []span, err error) {
 	return keep, gaps, nil
 }
 
-// valid asks whether a chunk is whole, once for each. A stripe that has a record was closed, and synced before.
+// valid asks whether a chunk is whole, once for each. Stripes of most sessions were synced long ago, and may have been
+// evicted since, or never have been here. A stripe that has a record was closed, and synced before.
 func (r *replay) valid(ref *crypt.Ref) bool {
+	if r.unsynced != nil && !r.unsynced[uint32(ref.Stripe>>counterBits)] {
+		return true
+	}
 	p := place{ref.Stripe, ref.Offset}
 	ok, asked := r.good[p]
 	if !asked {

@@ -33,8 +33,13 @@ func (d *DB) reserveSession(ctx context.Context) error {
 	batch := newBatch()
 	batch.putLocal(localVolume, d.cfg.Volume[:])
 	batch.putLocal(localSession+string(b[1:]), nil)
+	unsynced, err := d.local(localUnsynced)
+	if err != nil {
+		return err
+	}
+	batch.putLocal(localUnsynced, append(unsynced, b[1:]...))
 	d.commit.Lock()
-	err := d.commitLocked(batch)
+	err = d.commitLocked(batch)
 	d.commit.Unlock()
 	if err == nil {
 		err = d.Sync(ctx)
@@ -44,6 +49,20 @@ func (d *DB) reserveSession(ctx context.Context) error {
 	}
 	d.addSession(d.session)
 	return nil
+}
+
+// settle notes that only stripes of this session may have bytes that are not synced: a flush has synced all others.
+func (d *DB) settle() error {
+	if d.settled {
+		return nil
+	}
+	b := newBatch()
+	b.putLocal(localUnsynced, packSessions([]uint32{d.session}))
+	d.commit.Lock()
+	defer d.commit.Unlock()
+	err := d.commitLocked(b)
+	d.settled = err == nil
+	return err
 }
 
 func (d *DB) sessionUsed(s uint32) bool {

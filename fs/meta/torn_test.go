@@ -39,11 +39,16 @@ func sameExtents(a, b []Extent) bool {
 // TestTorn overwrites the middle of a window, tears the stripe of the new extent, and expects the old bytes there, whether
 // the old window is in the overlay or in the tree.
 func TestTorn(t *testing.T) {
-	const old, torn = 70, 71
 	for _, folded := range []bool{false, true} {
 		w := newWorld(1)
+		var torn uint64
 		w.cfg.ValidRef = func(r *crypt.Ref) bool { return r.Stripe != torn }
 		d := w.open(t)
+		old, err := d.NextStripe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		torn = old + 1
 		commit(t, d, func(b *Batch) {
 			b.PutInode(&Inode{Ino: 1, Mode: 0o40755})
 			b.PutInode(&Inode{Ino: 5, Parent: 1})
@@ -174,4 +179,33 @@ func TestWrongState(t *testing.T) {
 	if _, err := Open(ctx, cfg); err == nil {
 		t.Error("opened a state under a wrong key")
 	}
+}
+
+// TestOldSessions keeps what cites stripes of sessions long synced, without looking: they may have been evicted.
+func TestOldSessions(t *testing.T) {
+	w := newWorld(4)
+	asked := false
+	w.cfg.ValidRef = func(*crypt.Ref) bool { asked = true; return false }
+	d := w.open(t)
+	old, err := d.NextStripe()
+	must(t, err)
+	must(t, d.Close(context.Background()))
+	d = w.open(t)
+	must(t, d.flush(context.Background()))
+	must(t, d.settle())
+	commit(t, d, func(b *Batch) { b.PutWindow(5, 0, []Extent{ext(0, 100, old)}) })
+	d = w.cut(t, d, 100)
+	if got := window(t, d, 5, 0); len(got) != 1 || asked {
+		t.Errorf("%d extents, asked %v", len(got), asked)
+	}
+	// A crash before the first flush leaves two sessions to be looked at.
+	now, err := d.NextStripe()
+	must(t, err)
+	d = w.cut(t, d, 100)
+	commit(t, d, func(b *Batch) { b.PutWindow(6, 0, []Extent{ext(0, 100, now)}) })
+	d = w.cut(t, d, 100)
+	if got := window(t, d, 6, 0); len(got) != 0 || !asked {
+		t.Errorf("%d extents, asked %v", len(got), asked)
+	}
+	must(t, d.Close(context.Background()))
 }
