@@ -150,12 +150,13 @@ func (s *stripe) next(want span) span {
 }
 
 // widen rounds a range to whole groups, and lets it grow while the stripe is
-// read on from where the last fetch ended. s.mu is held.
+// read on from where the last fetch ended. Index stripes are taken whole, and
+// so are small ones of metadata, like that of a delta. s.mu is held.
 func (s *stripe) widen(want span) span {
 	if s.payload < want.to {
 		return want
 	}
-	if s.class == ClassIndex {
+	if s.class == ClassIndex || s.class == ClassMetadata && s.payload <= maxAhead {
 		return span{0, s.payload}
 	}
 	ahead := 0

@@ -332,3 +332,32 @@ func TestForeignFiles(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestWholeStripes fetches index stripes at once, and small ones of metadata.
+func TestWholeStripes(t *testing.T) {
+	for _, c := range []struct {
+		class   uint8
+		size    int
+		fetches int
+	}{{ClassIndex, 900 << 10, 1}, {ClassMetadata, 400 << 10, 1}, {ClassMetadata, 900 << 10, 2}} {
+		r := newRig(t, func(cfg *Config) { cfg.Describe = func(uint64) (uint8, int) { return 0, 0 } })
+		r.cfg.Describe = r.stores.describe
+		r.reopen()
+		var refs []crypt.Ref
+		for n := 0; n < c.size; n += 20_000 {
+			refs = append(refs, r.put(c.class, random(uint64(n), 20_000)))
+		}
+		_, err := r.CloseStripes(ctx, 0)
+		r.check(err)
+		place(r)
+		_, err = r.Drop(ctx)
+		r.check(err)
+		for _, i := range []int{len(refs) - 1, 0} {
+			_, err := r.Get(ctx, &refs[i], nil)
+			r.check(err)
+		}
+		if n, _ := r.stores.counts(); n != c.fetches {
+			t.Errorf("class %d, %d bytes: %d fetches", c.class, c.size, n)
+		}
+	}
+}

@@ -43,6 +43,21 @@ func (n *nameNodes) Resolve(_ tree.Pointer, link []byte) (tree.Pointer, error) {
 	return slices.Clone(link), nil
 }
 
+// Prefetch begins to fetch nodes, if the chunk store can do that.
+func (n *nameNodes) Prefetch(list []tree.Pointer) {
+	c, ok := n.d.chunks.(interface{ Prefetch(refs []crypt.Ref) })
+	if !ok {
+		return
+	}
+	refs := make([]crypt.Ref, 0, len(list))
+	for _, p := range list {
+		if r, err := parseWholeRef(p); err == nil && r.Len <= maxNode {
+			refs = append(refs, r)
+		}
+	}
+	c.Prefetch(refs)
+}
+
 // putChunk seals a chunk of a checkpoint.
 func (d *DB) putChunk(ctx context.Context, class uint8, plain []byte) (crypt.Ref, error) {
 	if d.chunks == nil {

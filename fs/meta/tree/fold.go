@@ -96,7 +96,7 @@ func (f *fold) each(n *node, k kid, hi []byte, do func(kid, int, []byte) error) 
 
 // load reads the node k and checks that its keys belong where it is.
 func (f *fold) load(k kid, level int, hi []byte) (*node, error) {
-	n, err := f.s.load(f.ctx, k.ptr, level)
+	n, err := f.s.load(f.ctx, k.ptr, level, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +275,7 @@ func (f *fold) refill(level int) error {
 	k := up.kids[len(up.kids)-1]
 	up.kids = up.kids[:len(up.kids)-1]
 	up.recount()
-	n, err := f.s.load(f.ctx, k.ptr, level)
+	n, err := f.s.load(f.ctx, k.ptr, level, nil)
 	if err != nil {
 		return err
 	}

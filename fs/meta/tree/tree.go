@@ -52,6 +52,11 @@ type Nodes interface {
 	Resolve(parent Pointer, link []byte) (Pointer, error)
 }
 
+// Prefetcher may be implemented by Nodes whose Get can take long: Prefetch begins to bring nodes near and returns at once.
+type Prefetcher interface {
+	Prefetch(p []Pointer)
+}
+
 // Root names a tree. The zero Root is the empty tree.
 type Root struct {
 	Ptr     Pointer
@@ -80,13 +85,15 @@ const nodeTarget = 16 << 10
 // Store reads and changes trees whose nodes are in one Nodes. Safe for concurrent use.
 type Store struct {
 	nodes  Nodes
+	ahead  Prefetcher // nil: nothing to prefetch
 	cache  *cache
 	target int // nodeTarget, smaller in tests
 }
 
 // New makes a Store that keeps nodes of up to cacheBytes in memory, shared by all trees.
 func New(n Nodes, cacheBytes int64) *Store {
-	return &Store{nodes: n, cache: newCache(cacheBytes), target: nodeTarget}
+	ahead, _ := n.(Prefetcher)
+	return &Store{nodes: n, ahead: ahead, cache: newCache(cacheBytes), target: nodeTarget}
 }
 
 // Get appends the value of key to dst, and says whether there is one.
@@ -113,7 +120,7 @@ func (s *Store) root(ctx context.Context, r Root) (*node, error) {
 	if r.Height > MaxHeight {
 		return nil, fmt.Errorf("%w: a height of %d", ErrNode, r.Height)
 	}
-	return s.load(ctx, r.Ptr, int(r.Height)-1)
+	return s.load(ctx, r.Ptr, int(r.Height)-1, nil)
 }
 
 // child loads the i-th child of n.
@@ -122,7 +129,10 @@ func (s *Store) child(ctx context.Context, n *node, i int) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.load(ctx, p, n.level-1)
+	if s.ahead == nil || n.level != 1 {
+		return s.load(ctx, p, n.level-1, nil)
+	}
+	return s.load(ctx, p, 0, func() { s.readAhead(n, i) })
 }
 
 // kid returns the pointer of the i-th child of n. It is worked out once for each node in memory.
@@ -138,9 +148,12 @@ func (s *Store) kid(n *node, i int) (Pointer, error) {
 	return p, nil
 }
 
-// load returns the node at p, which has to be of this level.
-func (s *Store) load(ctx context.Context, p Pointer, level int) (*node, error) {
+// load returns the node at p, which has to be of this level. If it is not in memory, miss is called first.
+func (s *Store) load(ctx context.Context, p Pointer, level int, miss func()) (*node, error) {
 	n, err := s.cache.get(ctx, p, func() (*node, error) {
+		if miss != nil {
+			miss()
+		}
 		b, err := s.nodes.Get(ctx, p)
 		if err != nil {
 			return nil, fmt.Errorf("get a tree node of level %d: %w", level, err)
