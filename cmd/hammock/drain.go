@@ -66,6 +66,9 @@ func (d *drive) sync(ctx context.Context, fold bool, report func(syncReport)) er
 		return err
 	}
 	have, of, err := d.publish(ctx)
+	if errors.Is(err, errSucceeded) {
+		return err
+	}
 	if have*3 < of*2 {
 		return fmt.Errorf("only %d of the %d keepers have taken the newest head; the data is on peers, but a recovery might find an older state. "+
 			"Try again when more members are online: %w", have, of, err)

@@ -240,8 +240,10 @@ func (d *drive) housekeeping(ctx context.Context) {
 	tick := time.NewTicker(housekeepingEvery)
 	defer tick.Stop()
 	last := time.Now()
+	asked := map[string]bool{}
 	for {
 		watch := d.node.swarm.Watch()
+		d.seekSuccessor(ctx, asked)
 		if _, err := d.stores.discover(ctx); err != nil && ctx.Err() == nil {
 			d.log.Error("note the swarm's stores", "error", err)
 		}

@@ -136,7 +136,7 @@ func (d *drive) publish(ctx context.Context) (have, of int, err error) {
 
 // publishAgain offers the newest head to keepers that have just appeared.
 func (d *drive) publishAgain(ctx context.Context) {
-	if d.db.Head() == nil {
+	if d.db.Head() == nil || d.over.Load() {
 		return
 	}
 	if have, of, err := d.publish(ctx); err != nil && ctx.Err() == nil {

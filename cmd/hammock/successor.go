@@ -43,18 +43,16 @@ func (d *drive) lookForSuccessor(ctx context.Context, p swarm.Peer) error {
 	return nil
 }
 
-// seekSuccessor asks all keepers that can be reached, once, when the volume
-// comes up: an old machine that is switched on again should not begin to write.
-func (d *drive) seekSuccessor(ctx context.Context) {
+// seekSuccessor asks each keeper once, when it is first connected: an old machine
+// that is switched on again should not go on writing until its first head is
+// refused. asked is the keepers that have answered.
+func (d *drive) seekSuccessor(ctx context.Context, asked map[string]bool) {
 	for _, p := range keepersOf(d.node.cert.Owner, d.node.swarm.Peers()) {
-		if !p.Connected {
+		if !p.Connected || asked[p.ID] || d.over.Load() {
 			continue
 		}
 		actx, cancel := context.WithTimeout(ctx, waitTimeout)
-		err := d.lookForSuccessor(actx, p)
+		asked[p.ID] = d.lookForSuccessor(actx, p) == nil
 		cancel()
-		if errors.Is(err, errSucceeded) {
-			return
-		}
 	}
 }

@@ -16,6 +16,9 @@ type SetAttr struct {
 
 // SetAttr changes attributes in one commit and returns the new ones.
 func (v *Volume) SetAttr(ctx context.Context, ino uint64, s SetAttr) (Attr, error) {
+	if err := v.writable(); err != nil {
+		return Attr{}, err
+	}
 	in, err := v.get(ctx, ino)
 	if err != nil {
 		return Attr{}, err

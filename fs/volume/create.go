@@ -69,6 +69,9 @@ func (v *Volume) make(ctx context.Context, c Caller, dir uint64, name string, a 
 // makeInode records a new inode under a name and returns its state, pinned and
 // locked: an unlink that comes between must not find it closed.
 func (v *Volume) makeInode(ctx context.Context, c Caller, dir uint64, name string, a Attr) (*inode, error) {
+	if err := v.writable(); err != nil {
+		return nil, err
+	}
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
@@ -145,6 +148,9 @@ func (v *Volume) touchDir(a *meta.Inode) {
 
 // Link gives an inode that is no directory a further name.
 func (v *Volume) Link(ctx context.Context, ino, dir uint64, name string) (Attr, error) {
+	if err := v.writable(); err != nil {
+		return Attr{}, err
+	}
 	if err := checkName(name); err != nil {
 		return Attr{}, err
 	}

@@ -16,6 +16,9 @@ type File struct {
 // Open opens a regular file, and empties it first if truncate is set. For
 // anything else use the inode number: directories need no handle here.
 func (v *Volume) Open(ctx context.Context, ino uint64, truncate bool) (*File, error) {
+	if err := v.writable(); truncate && err != nil {
+		return nil, err
+	}
 	in, err := v.get(ctx, ino)
 	if err != nil {
 		return nil, err
@@ -66,6 +69,9 @@ func (f *File) Read(ctx context.Context, p []byte, off int64) (int, error) {
 // Write copies p into the file at off. The bytes are in memory when it
 // returns; Flush makes them survive the daemon, Fsync the power.
 func (f *File) Write(ctx context.Context, p []byte, off int64) (int, error) {
+	if err := f.v.writable(); err != nil {
+		return 0, err
+	}
 	if off < 0 {
 		return 0, ErrInvalid
 	}

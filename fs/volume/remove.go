@@ -20,6 +20,9 @@ func (v *Volume) Rmdir(ctx context.Context, dir uint64, name string) error {
 }
 
 func (v *Volume) remove(ctx context.Context, dir uint64, name string, wantDir bool) error {
+	if err := v.writable(); err != nil {
+		return err
+	}
 	d, err := v.dir(ctx, dir)
 	if err != nil {
 		return err
@@ -141,6 +144,9 @@ const (
 // Rename moves a name, replacing what has the new one. The change is one batch
 // in the journal: whatever happens, one of the two names stands for the inode.
 func (v *Volume) Rename(ctx context.Context, odir uint64, oname string, ndir uint64, nname string, flags uint32) error {
+	if err := v.writable(); err != nil {
+		return err
+	}
 	if err := checkRename(oname, nname, flags); err != nil {
 		return err
 	}

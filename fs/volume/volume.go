@@ -102,6 +102,7 @@ type Volume struct {
 	paged  map[uint64]paged    // inodes whose pages wait for WriteBack
 	loads  map[uint64]*loading // states being read from the records
 
+	frozen     atomic.Bool
 	dirtyBytes atomic.Int64
 	sealers    chan struct{}   // one token for each chunk that may be sealed at a time
 	maxChunk   int             // the largest chunk, in bytes

@@ -89,6 +89,9 @@ type batch interface {
 }
 
 func (v *Volume) changeXattr(ctx context.Context, ino uint64, change func(*inode, batch) error) error {
+	if err := v.writable(); err != nil {
+		return err
+	}
 	in, err := v.get(ctx, ino)
 	if err != nil {
 		return err
