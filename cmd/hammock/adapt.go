@@ -12,9 +12,15 @@ import (
 )
 
 // depotServer lets peers put shards into a depot.
-type depotServer struct{ *depot.Depot }
+type depotServer struct {
+	*depot.Depot
+	gives bool // else it keeps heads only
+}
 
 func (d depotServer) Reserve(ctx context.Context, owner crypt.OwnerKey, p wire.Put, size int64) (wire.Reservation, error) {
+	if !d.gives {
+		return nil, fmt.Errorf("%w: this node gives no space", depot.ErrFull)
+	}
 	r, err := d.Depot.Reserve(ctx, depot.Put{Owner: owner, Shard: p.Shard, Stripe: p.Stripe, Generation: p.Generation, Size: size})
 	if err != nil {
 		return nil, err

@@ -224,6 +224,9 @@ func (c *control) run(r *http.Request, f command, last bool, step func(any)) (an
 // errNoNode says that nothing answers in a state folder.
 var errNoNode = errors.New("no hammock process runs on this state")
 
+// errInterrupted is told to a user who did not want to wait.
+var errInterrupted = errors.New("interrupted; the node goes on running as before")
+
 // ask sends a command to the running node of a state. Each step goes to step,
 // the result into result; both may be nil.
 func (st state) ask(ctx context.Context, path string, args url.Values, step func(json.RawMessage), result any) error {
@@ -243,7 +246,7 @@ func (st state) ask(ctx context.Context, path string, args url.Values, step func
 	resp, err := client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return errInterrupted
 		}
 		return fmt.Errorf("%w (%s): start it with `hammock mount` or `hammock serve`", errNoNode, st.dir)
 	}
@@ -251,7 +254,10 @@ func (st state) ask(ctx context.Context, path string, args url.Values, step func
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("this node does not know the command %s", path)
 	}
-	return readAnswer(resp.Body, step, result)
+	if err := readAnswer(resp.Body, step, result); err == nil || ctx.Err() == nil {
+		return err
+	}
+	return errInterrupted
 }
 
 func readAnswer(r io.Reader, step func(json.RawMessage), result any) error {

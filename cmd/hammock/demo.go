@@ -15,6 +15,7 @@ import (
 
 	"github.com/hammockfs/hammock/crypt"
 	"github.com/hammockfs/hammock/net/swarm"
+	"github.com/hammockfs/hammock/placement"
 )
 
 func demoCommand(at func() state) *cobra.Command {
@@ -126,12 +127,27 @@ func (d *demo) mount(ctx context.Context) (words string, err error) {
 		return "", err
 	}
 	if !exists {
+		if err := d.enough(); err != nil {
+			return "", err
+		}
 		enter := func(root *crypt.Root, k *crypt.Keyring) error { return newSwarm(d.state, root, k, "demo") }
 		if words, err = d.owner(d.state, "demo", enter); err != nil {
 			return "", err
 		}
 	}
 	return words, runBackground(ctx, d.state, []string{"mount", d.dir, "--state", d.state.dir, "--foreground"}, nil)
+}
+
+// enough refuses a policy that the peers could not fulfil.
+func (d *demo) enough() error {
+	policy, err := placement.ParsePolicy(d.policy)
+	if err != nil {
+		return err
+	}
+	if policy.Needs() > d.peers {
+		return fmt.Errorf("the policy %s needs %d peers: give --peers %d, or a smaller --policy", policy, policy.Needs(), policy.Needs())
+	}
+	return nil
 }
 
 // owner makes an owner without a passphrase whose node talks to this machine

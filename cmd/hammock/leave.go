@@ -19,6 +19,9 @@ const (
 	// busyLimit is how long an unmount waits for programs that use the folder:
 	// what just looks at it has gone by then.
 	busyLimit = 4 * time.Second
+	// saveLimit is how long an unmount may take to save what was written, beyond
+	// its own limit.
+	saveLimit = 30 * time.Second
 	// signalLimit is how long a node that was told to end by a signal takes to
 	// unmount, programs that use the folder or not.
 	signalLimit = 20 * time.Second
@@ -67,10 +70,10 @@ func (m *mounted) leave(ctx context.Context, limit time.Duration, report func(sy
 	}
 	defer func() { <-m.leaving }()
 	if m.isLeft() {
-		return nil
+		return m.safety(m.unsynced())
 	}
 	deadline := time.Now().Add(limit)
-	if err := m.volume.Sync(ctx); err != nil {
+	if err := m.save(ctx, limit+saveLimit); err != nil {
 		return fmt.Errorf("%s stays mounted, for what was written could not be saved: %w", m.dir, err)
 	}
 	drained := m.drain(ctx, deadline, limit, report)
@@ -86,6 +89,14 @@ func (m *mounted) leave(ctx context.Context, limit time.Duration, report func(sy
 		drained = m.drain(ctx, deadline, limit, silent)
 	}
 	return m.safety(drained)
+}
+
+// save makes what was written survive a power cut. Where it needs bytes from
+// peers for that, it does not wait for ever.
+func (m *mounted) save(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not finished within %s", limit))
+	defer cancel()
+	return m.volume.Sync(ctx)
 }
 
 // drain syncs to peers until the deadline. With no time at all it only looks.

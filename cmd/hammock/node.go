@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -49,6 +50,8 @@ type node struct {
 	client   *wire.Client
 	server   *wire.Server
 	depot    *depot.Depot
+	stop     context.CancelFunc
+	done     sync.WaitGroup
 	lock     io.Closer
 	unlocked bool
 }
@@ -104,9 +107,13 @@ func (n *node) connect(ctx context.Context, o nodeOptions) error {
 	n.client = wire.NewClient(wire.ClientConfig{Dialer: wire.OverSwarm(n.swarm), Device: n.device,
 		Certificate: n.keys.Certificate, Owner: n.cert.Owner, Swarm: n.swarm.ID(), Meter: meter})
 	n.server = wire.NewServer(wire.ServerConfig{
-		Swarm: n.swarm.ID(), Depot: depotServer{n.depot}, Keeper: n.depot, Door: wire.OverSwarm(n.swarm),
+		Swarm: n.swarm.ID(), Depot: depotServer{n.depot, n.set.Give > 0}, Keeper: n.depot, Door: wire.OverSwarm(n.swarm),
 		Info: n.info, Errors: wireError, Meter: meter, Log: o.log,
 	})
+	n.applyAllowances() // before the first put
+	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n.stop = stop
+	n.done.Go(func() { n.keepAllowances(bg) })
 	n.server.Register(wire.OverSwarm(n.swarm))
 	return nil
 }
@@ -126,6 +133,10 @@ func (n *node) info(context.Context, crypt.OwnerKey) (wire.Info, error) {
 // close ends everything that was opened, in the reverse order.
 func (n *node) close() error {
 	var errs []error
+	if n.stop != nil {
+		n.stop()
+		n.done.Wait()
+	}
 	if n.client != nil {
 		errs = append(errs, n.client.Close())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -247,10 +248,8 @@ func (r *recovery) settle(ctx context.Context, st state, set settings, pass []by
 	if err != nil {
 		return err
 	}
-	if kind, domain, err := parseConvergence(r.owner.convergence); err != nil {
+	if k.Domain, err = r.domain(&g); err != nil {
 		return err
-	} else if kind != convergencePrivate && (crypt.Domain{Secret: domain}).ID() == g.Domain {
-		k.Domain = domain
 	}
 	n := &node{state: st, set: set, log: quietLog(), keys: k, device: f.device, genesis: g}
 	if n.cert, err = crypt.ParseCertificate(k.Certificate); err != nil {
@@ -276,6 +275,26 @@ func (r *recovery) settle(ctx context.Context, st state, set settings, pass []by
 	}
 	fmt.Printf("Recovered: head %d of the volume. Next: `hammock mount DIR`.\n", f.head.Counter)
 	return nil
+}
+
+// domain is the secret of the volume's convergence domain. Without that of its
+// group a volume can be read all the same, for its refs carry their keys.
+func (r *recovery) domain(g *crypt.Genesis) (crypt.Key, error) {
+	if g.Convergence == convergencePublic {
+		return crypt.PublicDomain, nil
+	}
+	kind, domain, err := parseConvergence(r.owner.convergence)
+	switch {
+	case err != nil || g.Convergence == convergencePrivate:
+		return crypt.Key{}, err
+	case kind != convergenceGroup:
+		fmt.Fprintln(os.Stderr, "This volume shares equal data with a group, whose secret was not given: what is written from now on is private. "+
+			"To go on sharing, recover into a new --state with --convergence group:FILE.")
+		return crypt.Key{}, nil
+	case (crypt.Domain{Secret: domain}).ID() != g.Domain:
+		return crypt.Key{}, errors.New("the group's secret is not that of this volume; nothing was recovered. Give the right file, or none")
+	}
+	return domain, nil
 }
 
 // newDeviceOf makes the keyring of the device that was admitted.

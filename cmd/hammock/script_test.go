@@ -216,9 +216,9 @@ func randomFile(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
 }
 
-// rot changes bytes in the middle of every segment of a depot: rot STATE.
+// rot changes bytes in files: rot PATTERN.
 func rot(ts *testscript.TestScript, _ bool, args []string) {
-	files, err := filepath.Glob(ts.MkAbs(filepath.Join(args[0], "depot", "segments", "*")))
+	files, err := filepath.Glob(ts.MkAbs(args[0]))
 	ts.Check(err)
 	changed := 0
 	for _, name := range files {
