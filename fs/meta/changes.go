@@ -1,7 +1,11 @@
 package meta
 
-// maxChanges bounds the records remembered one by one between two checkpoints; beyond, the next checkpoint is a fold.
+// maxChanges bounds the records remembered one by one between two checkpoints, and a sixteenth of Config.Memory the bytes
+// that this takes; beyond, the next checkpoint is a fold.
 const maxChanges = 100_000
+
+// changeCost is about what a remembered record costs in memory beside its key.
+const changeCost = 64
 
 // changes is what has changed since the last checkpoint. The commit lock guards it.
 type changes struct {
@@ -10,10 +14,12 @@ type changes struct {
 	marks map[uint64]mark     // to be published before the records
 	level int32               // clean, cleanEnough or dirty
 	buf   []byte
+	size  int64 // bytes, about
+	limit int64
 }
 
-func newChanges() *changes {
-	return &changes{keys: make(map[string]struct{}), marks: make(map[uint64]mark)}
+func (d *DB) newChanges() *changes {
+	return &changes{limit: d.cfg.Memory / 16, keys: make(map[string]struct{}), marks: make(map[uint64]mark)}
 }
 
 func (c *changes) key(space byte, rk []byte) {
@@ -25,7 +31,7 @@ func (c *changes) key(space byte, rk []byte) {
 		return
 	}
 	c.keys[string(c.buf)] = struct{}{}
-	c.bound()
+	c.bound(len(c.buf))
 }
 
 func (c *changes) mark(ino uint64, m mark) {
@@ -36,11 +42,12 @@ func (c *changes) mark(ino uint64, m mark) {
 		m = old.with(m)
 	}
 	c.marks[ino] = m
-	c.bound()
+	c.bound(24)
 }
 
-func (c *changes) bound() {
-	if c.count() > maxChanges {
+func (c *changes) bound(n int) {
+	c.size += int64(n) + changeCost
+	if c.count() > maxChanges || c.size > c.limit {
 		c.lose()
 	}
 }

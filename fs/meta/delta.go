@@ -20,7 +20,7 @@ const deltaPiece = 1 << 20
 func (d *DB) delta(ctx context.Context) (err error) {
 	d.commit.Lock()
 	taken := d.changed
-	d.changed = newChanges()
+	d.changed = d.newChanges()
 	gen := d.levels.Load().cur
 	// The overlay as it is now. To close one of Pebble's snapshots would wait for its manifest, and so for a full disk.
 	it, err := d.pebble.NewIterWithContext(ctx, nil)

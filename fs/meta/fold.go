@@ -61,7 +61,7 @@ func (d *DB) freeze() error {
 	if err := d.commitLocked(b); err != nil {
 		return err
 	}
-	d.changed = newChanges()
+	d.changed = d.newChanges()
 	return nil
 }
 

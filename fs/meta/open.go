@@ -59,7 +59,7 @@ func openFiles(ctx context.Context, cfg Config) (*DB, error) {
 	}
 	d := &DB{
 		cfg: cfg, log: cfg.Log, tagger: crypt.NewTagger(&cfg.AtRest), chunks: cfg.Chunks, encode: cfg.Encode,
-		changed: newChanges(), metaStripes: map[uint64]struct{}{}, unplaced: map[uint64]struct{}{},
+		metaStripes: map[uint64]struct{}{}, unplaced: map[uint64]struct{}{},
 		kicks: make(chan struct{}, 1), folded: cfg.Now(), disk: newDisk(cfg.diskPause),
 	}
 	d.flushed.L = new(sync.Mutex)
@@ -67,6 +67,7 @@ func openFiles(ctx context.Context, cfg Config) (*DB, error) {
 	d.names = tree.New(&nameNodes{d}, cfg.Memory/4)
 	d.tnodes = &tableNodes{d: d}
 	d.table = tree.New(d.tnodes, cfg.Memory/16)
+	d.changed = d.newChanges()
 	d.cites.Store(1) // the first flush syncs what former runs left
 	if err := d.openPebble(); err != nil {
 		return nil, err
@@ -267,7 +268,7 @@ func (d *DB) begin(ctx context.Context) error {
 }
 
 func (d *DB) loadLocals() error {
-	d.changed = newChanges() // what replay did is partly older than the newest checkpoint
+	d.changed = d.newChanges() // what replay did is partly older than the newest checkpoint
 	if d.changed.level = d.dirty.Load(); d.changed.level != clean {
 		d.changed.lose() // which records changed since it died with the process
 	}

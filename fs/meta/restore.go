@@ -120,7 +120,7 @@ func (d *DB) applyDeltas(ctx context.Context) error {
 	p := d.pub
 	p.Pending = false
 	d.commit.Lock()
-	d.changed = newChanges() // all of it is in the head already
+	d.changed = d.newChanges() // all of it is in the head already
 	d.commit.Unlock()
 	return d.commitPublished(ctx, newBatch(), &p, nil)
 }
