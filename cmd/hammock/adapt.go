@@ -83,8 +83,22 @@ var storeErrors = []struct{ from, to error }{
 func storeError(err error) error {
 	for _, e := range storeErrors {
 		if errors.Is(err, e.from) {
-			return fmt.Errorf("%w: %w", e.to, err)
+			return refused{kind: e.to, err: err}
 		}
 	}
 	return err
 }
+
+// refused is what a peer answered, in its own words: which shard of which
+// stripe it was about, placement says already.
+type refused struct{ kind, err error }
+
+func (r refused) Error() string {
+	var said *wire.Refusal
+	if errors.As(r.err, &said) {
+		return said.Error()
+	}
+	return r.err.Error()
+}
+
+func (r refused) Unwrap() []error { return []error{r.kind, r.err} }

@@ -39,21 +39,20 @@ type nodeOptions struct {
 // node is a running member of the swarm: it keeps shards and heads for others
 // and talks to their nodes.
 type node struct {
-	state    state
-	set      settings
-	log      *slog.Logger
-	keys     *crypt.Keyring
-	device   *crypt.Device
-	cert     crypt.Certificate
-	genesis  crypt.Genesis
-	swarm    *swarm.Swarm
-	client   *wire.Client
-	server   *wire.Server
-	depot    *depot.Depot
-	stop     context.CancelFunc
-	done     sync.WaitGroup
-	lock     io.Closer
-	unlocked bool
+	state   state
+	set     settings
+	log     *slog.Logger
+	keys    *crypt.Keyring
+	device  *crypt.Device
+	cert    crypt.Certificate
+	genesis crypt.Genesis
+	swarm   *swarm.Swarm
+	client  *wire.Client
+	server  *wire.Server
+	depot   *depot.Depot
+	stop    context.CancelFunc
+	done    sync.WaitGroup
+	lock    io.Closer
 }
 
 // startNode opens a state and takes its place in the swarm. The caller closes
