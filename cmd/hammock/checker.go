@@ -27,8 +27,6 @@ type checker struct {
 	nodes   map[uint64]*checkedNode
 	stripes map[uint64]bool // stripe -> can be read
 	orphans map[uint64]bool
-	reads   *errgroup.Group
-	read    chan int64
 }
 
 // checkedNode is what the walk has seen of one inode.
