@@ -52,19 +52,24 @@ func (d *drive) status(ctx context.Context, dir string) (*volumeStatus, error) {
 	return v, err
 }
 
-func (d *drive) keepersText() string {
-	head := d.db.Head()
-	if head == nil {
-		return "not published yet"
-	}
-	id, have := crypt.HeadID(head), 0
+// published says how many of how many keepers have the newest head.
+func (d *drive) published() (have, of int) {
+	id := crypt.HeadID(d.db.Head())
 	list := keepersOf(d.node.cert.Owner, d.node.swarm.Peers())
 	for _, p := range list {
 		if d.heads.acknowledged(p.ID, id) {
 			have++
 		}
 	}
-	return fmt.Sprintf("with %d of %d keepers", have, len(list))
+	return have, len(list)
+}
+
+func (d *drive) keepersText() string {
+	if d.db.Head() == nil {
+		return "not published yet"
+	}
+	have, of := d.published()
+	return fmt.Sprintf("with %d of %d keepers", have, of)
 }
 
 // fileStatus is how one file is doing.
@@ -87,8 +92,18 @@ func (d *drive) fileStatus(ctx context.Context, dir, path string) (*fileStatus, 
 	if err != nil {
 		return nil, err
 	}
-	f.Local = small
 	online, first := d.online(), true
+	if small > 0 { // small data lies in metadata, which the head leads to
+		if have, of := d.published(); !f.Published || of == 0 || have*3 < of*2 {
+			f.Local = small
+		} else {
+			f.Placed = small
+			if f.Spare, err = d.metaSpare(ctx, online); err != nil {
+				return nil, err
+			}
+			first = false
+		}
+	}
 	for _, e := range extents {
 		record, err := d.db.Record(ctx, e.Ref.Stripe)
 		r, perr := placement.ParseRecord(record)
@@ -102,6 +117,22 @@ func (d *drive) fileStatus(ctx context.Context, dir, path string) (*fileStatus, 
 		}
 	}
 	return f, nil
+}
+
+// metaSpare is how many more stores the worst placed stripe of metadata can lose.
+func (d *drive) metaSpare(ctx context.Context, online map[uint32]bool) (int, error) {
+	worst, first := -1, true
+	err := d.db.Stripes(ctx, func(_ uint64, record []byte) error {
+		r, err := placement.ParseRecord(record)
+		if err != nil || !r.Placed || r.Class == meta.ClassData {
+			return err
+		}
+		if spare := d.spareOf(record, online); first || spare < worst {
+			worst, first = spare, false
+		}
+		return nil
+	})
+	return worst, err
 }
 
 // find walks from the mount point to a path, inside the volume.
