@@ -94,7 +94,11 @@ func (c *Cache) Close(ctx context.Context) error {
 	c.mu.Unlock()
 	c.stop()
 	c.wg.Wait()
-	err := errors.Join(c.Sync(ctx), c.saveMaps(c.partials()))
+	err := c.Sync(ctx)
+	if err == nil {
+		c.listAll()
+	}
+	err = errors.Join(err, c.saveMaps(c.partials()))
 	c.list.close()
 	c.handles.close()
 	c.memory.InvalidateAll()

@@ -208,3 +208,34 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestTornIsNotTrusted syncs a stripe that a power cut tore: its holes stay
+// holes. One that was closed in order is trusted without a look.
+func TestTornIsNotTrusted(t *testing.T) {
+	r := newRig(t, nil)
+	ref := r.put(ClassData, random(1, 50_000))
+	cfg := r.cfg
+	cfg.FS = r.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+	torn := func(want bool) {
+		t.Helper()
+		c, err := Open(cfg)
+		r.check(err)
+		r.check(c.Sync(ctx))
+		c.Unpin(ref.Stripe)
+		if c.Valid(&ref) != want {
+			t.Errorf("valid is not %v", want)
+		}
+		r.check(c.Close(ctx))
+	}
+	torn(true)
+	f, err := cfg.FS.OpenReadWrite(cfg.FS.PathJoin(cfg.Dir, stripeName(ref.Stripe, ClassData, 0)), "test")
+	r.check(err)
+	_, err = f.WriteAt(make([]byte, 4096), 4096)
+	r.check(errors.Join(err, f.Close()))
+	torn(false)
+	torn(false)
+	r.reopen()
+	if n, ok := r.list.has(ref.Stripe); !ok || n != ref.SealedLen() {
+		t.Errorf("%d bytes are listed, %v", n, ok)
+	}
+}

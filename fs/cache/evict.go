@@ -42,7 +42,7 @@ func (c *Cache) Unpin(number uint64) {
 	delete(c.unsynced, s)
 	size := s.size
 	c.mu.Unlock()
-	if !s.partial {
+	if !s.partial && !s.suspect {
 		c.list.add(number, size)
 	}
 }

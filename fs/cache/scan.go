@@ -75,6 +75,7 @@ func (c *Cache) scanWhole(s *stripe) error {
 		s.synced, s.inDir = s.writes, true
 		return nil
 	}
+	s.suspect = true
 	c.unsynced[s] = struct{}{}
 	return nil
 }

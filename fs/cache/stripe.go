@@ -21,6 +21,7 @@ type stripe struct {
 	number  uint64
 	class   uint8
 	partial bool
+	suspect bool // of a former run, and not known to be whole: see syncedList
 	name    string
 	clock   atomic.Int64 // when it was last used, in ticks of Cache.clock
 	gone    atomic.Bool  // evicted; set under Cache.mu, never unset

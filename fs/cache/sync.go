@@ -75,7 +75,7 @@ func (c *Cache) syncStripe(s *stripe) error {
 	}
 	final, size := whole && s.state == closed, s.size
 	c.mu.Unlock()
-	if final {
+	if final && !s.suspect {
 		c.list.add(s.number, size)
 	}
 	return nil

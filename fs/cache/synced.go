@@ -27,6 +27,9 @@ import (
 // and nothing else. Stripes that were evicted stay in the list: a ref to one is
 // good, its bytes being on stores, while a ref to a file that a power cut took
 // is not.
+//
+// A stripe that a start finds and the list does not know may be torn. It does
+// not come into the list when it is synced then: that would keep its holes.
 const (
 	syncedName   = "synced"
 	syncedRecord = 16
@@ -188,6 +191,18 @@ func (c *Cache) syncBehind() {
 			if err := c.syncStripe(s); err != nil {
 				c.cfg.Log.Error("a stripe could not be synced", "stripe", s.number, "err", err)
 			}
+		}
+	}
+}
+
+// listAll enters the stripes that are synced and will not be appended to any
+// more, since the cache is being closed.
+func (c *Cache) listAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.stripes {
+		if _, open := c.unsynced[s]; !open && !s.partial && !s.suspect && s.written > 0 {
+			c.list.add(s.number, s.written)
 		}
 	}
 }

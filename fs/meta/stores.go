@@ -47,6 +47,9 @@ func (d *DB) reserveSession(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reserve a session: %w", err)
 	}
+	if len(unsynced) > 0 {
+		d.kick() // the first flush settles it
+	}
 	d.addSession(d.session)
 	return nil
 }
