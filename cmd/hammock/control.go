@@ -225,7 +225,7 @@ func (c *control) run(r *http.Request, f command, last bool, step func(any)) (an
 var errNoNode = errors.New("no hammock process runs on this state")
 
 // errInterrupted is told to a user who did not want to wait.
-var errInterrupted = errors.New("interrupted; the node goes on running as before")
+var errInterrupted = errors.New("interrupted; what the node was asked for is given up, unless it was done already")
 
 // ask sends a command to the running node of a state. Each step goes to step,
 // the result into result; both may be nil.

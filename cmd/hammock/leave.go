@@ -62,6 +62,9 @@ func (m *mounted) hurry() {
 	}
 }
 
+// busyError says who keeps a folder from being unmounted.
+type busyError struct{ error }
+
 // leave waits up to the limit for uploads and unmounts. What is only on this
 // machine is an error of the kind *notSafeError, once the folder is unmounted.
 func (m *mounted) leave(ctx context.Context, limit time.Duration, report func(syncReport)) error {
@@ -83,7 +86,7 @@ func (m *mounted) leave(ctx context.Context, limit time.Duration, report func(sy
 	busy, cancel := context.WithTimeout(ctx, busyLimit)
 	defer cancel()
 	if err := m.server.Unmount(busy); err != nil {
-		return fmt.Errorf("%w; it stays mounted. End what uses it, or leave it with `cd`, and try again", err)
+		return busyError{err}
 	}
 	if drained == nil { // what was written meanwhile
 		drained = m.drain(ctx, deadline, limit, silent)
@@ -159,13 +162,15 @@ func (m *mounted) leaveNow() error {
 		}
 		return err
 	}
-	err = errors.Join(err, m.server.Detach())
+	if derr := m.server.Detach(); derr != nil {
+		return errors.Join(err, derr)
+	}
 	select {
 	case <-m.server.Done():
-	case <-ctx.Done():
-	case <-time.After(busyLimit):
+	case <-time.After(time.Second):
 	}
-	return err
+	m.log.Warn("the folder was taken away from programs that used it, because of a signal; what they had written is saved", "error", err)
+	return nil
 }
 
 // answerUnmount is the node's side of `hammock unmount`.
@@ -179,6 +184,9 @@ func (m *mounted) answerUnmount(r *http.Request, step func(any)) (any, error) {
 	}
 	err = m.leave(r.Context(), max(0, limit), func(s syncReport) { step(s) })
 	if !m.isLeft() {
+		if busy := (busyError{}); errors.As(err, &busy) {
+			err = fmt.Errorf("%w; it stays mounted. End what uses it, or leave it with `cd`, and try again", err)
+		}
 		return nil, err
 	}
 	var left *notSafeError
