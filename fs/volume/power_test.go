@@ -67,7 +67,6 @@ type powerRun struct {
 	synced int      // index of the newest that was acknowledged as synced
 	points int
 	work   chan powerCut
-	failed bool
 
 	pending map[int][]byte // written and not committed
 	open    map[int]*File
