@@ -20,13 +20,13 @@ import (
 // Budgets of memory, in bytes, all in one place. Together with what the Go
 // runtime and libp2p need they stay below 512 MiB.
 const (
-	memoryLimit   = 440 << 20 // for the runtime's collector to respect
-	dirtyBudget   = 48 << 20  // written, not yet sealed
-	blockBudget   = 64 << 20  // opened blocks
-	metaBudget    = 48 << 20  // index, tree nodes
-	placeBudget   = 96 << 20  // shards in flight
-	depotBudget   = 32 << 20  // others' shards in flight
-	journalBudget = 64 << 20  // on disk, not in memory
+	memoryLimit   = 440<<20 - outsideHeap // for the runtime's collector to respect
+	dirtyBudget   = 48 << 20              // written, not yet sealed
+	blockBudget   = 64 << 20              // opened blocks
+	metaBudget    = 48 << 20              // index, tree nodes
+	placeBudget   = 96 << 20              // shards in flight
+	depotBudget   = 32 << 20              // others' shards in flight
+	journalBudget = 64 << 20              // on disk, not in memory
 )
 
 // nodeOptions say how a node runs.
