@@ -10,8 +10,9 @@ FUZZTIME ?= 5s
 
 .PHONY: build demo test unit integration race fuzz cross lint bench soak setup clean
 
+# Without cgo: one static file, and all memory where the runtime's limit sees it.
 build:
-	$(GO) build -trimpath -o bin/hammock ./cmd/hammock
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/hammock ./cmd/hammock
 
 # A swarm of local peers and a mounted folder. End it with:
 #   bin/hammock unmount $(DIR) --state $(STATE)

@@ -46,13 +46,29 @@ var built = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("HAMMOCK_BINARY"); path != "" {
 		return filepath.EvalSymlinks(path)
 	}
+	if err := noteSources(); err != nil {
+		return "", err
+	}
 	path := filepath.Join(buildFolder, "hammock")
-	out, err := exec.Command("go", "build", "-o", path, "../cmd/hammock").CombinedOutput()
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "../cmd/hammock") // as `make build` does
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the binary: %w\n%s", err, out)
 	}
 	return path, nil
 })
+
+// noteSources looks at every source file, so that the go command does not take
+// the result of a test from its cache when one has changed.
+func noteSources() error {
+	return filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && filepath.Ext(path) == ".go" {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+}
 
 func hammock(t *testing.T) string {
 	t.Helper()
