@@ -117,10 +117,15 @@ func score(seed uint64, s *StoreInfo) float64 {
 	h.Write(s.Owner[:])
 	h.Write([]byte(s.Machine))
 	u := (float64(mix(mix(seed)^h.Sum64())>>11) + 0.5) / (1 << 53)
-	free := max(float64(s.Free), 1<<20)
-	reliability := min(max(s.Reliability, 0.05), 1) // a newcomer gets little, but something
+	free := coarse(max(float64(s.Free), 1<<20))
+	reliability := coarse(min(max(s.Reliability, 0.05), 1)) // a newcomer gets little, but something
 	return -free * reliability * reliability / math.Log(u)
 }
+
+// coarse rounds a weight to a power of two: two owners never see quite the same free space or reliability of a store,
+// and should choose the same stores all the same. It changes at 1.5 times a power of two, so that neither a depot of a
+// round size that begins to fill nor a store that failed once is at an edge.
+func coarse(w float64) float64 { return math.Exp2(math.Floor(math.Log2(w) + 0.415)) }
 
 // mix is the finaliser of SplitMix64: a bijection in which each bit of the input moves half of the output.
 func mix(x uint64) uint64 {

@@ -92,19 +92,35 @@ func TestChoiceFollowsWeight(t *testing.T) {
 	for i := range infos {
 		infos[i] = StoreInfo{Number: uint32(i + 1), Owner: ownerKey(i), Free: 100 << 30, Reliability: 1, Online: true}
 	}
-	infos[3].Free = 300 << 30
+	infos[3].Free = 400 << 30
 	infos[5].Reliability = 0.1
 	first := map[uint32]int{}
 	const stripes = 20000
 	for s := range uint64(stripes) {
 		first[choose(s, infos, DistinctMachine, 1)[0]]++
 	}
-	// The weights sum to 6*1 + 3 + 0.01.
-	if share := float64(first[4]) / stripes; share < 0.31 || share > 0.36 {
-		t.Errorf("three times the space gets %.3f of the stripes instead of 0.333", share)
+	// The weights sum to 6*1 + 4 + 0.01.
+	if share := float64(first[4]) / stripes; share < 0.37 || share > 0.43 {
+		t.Errorf("four times the space gets %.3f of the stripes instead of 0.4", share)
 	}
 	if share := float64(first[6]) / stripes; share > 0.003 {
 		t.Errorf("an unreliable store gets %.3f of the stripes", share)
+	}
+}
+
+// TestChoiceIsCoarse: two owners who see a store a little differently choose alike.
+func TestChoiceIsCoarse(t *testing.T) {
+	one, other := make([]StoreInfo, 8), make([]StoreInfo, 8)
+	for i := range one {
+		one[i] = StoreInfo{Number: uint32(i + 1), Owner: ownerKey(i), Machine: fmt.Sprint(i), Free: 1 << 30, Reliability: 1, Online: true}
+		other[i] = one[i]
+		other[i].Free -= int64(i) * 10 << 20
+		other[i].Reliability -= 0.02 * float64(i)
+	}
+	for s := range uint64(1000) {
+		if a, b := choose(s, one, DistinctMachine, 6), choose(s, other, DistinctMachine, 6); !slices.Equal(a, b) {
+			t.Fatalf("stripe %d goes to %v for one owner and to %v for another", s, a, b)
+		}
 	}
 }
 
