@@ -105,7 +105,7 @@ type DB struct {
 	deltas  int
 
 	session     uint32
-	settled     bool // the flusher's: see settle
+	settled     bool // guarded by commit: see settle
 	inoCount    atomic.Uint64
 	stripeCount atomic.Uint64
 	known       known

@@ -56,13 +56,13 @@ func (d *DB) reserveSession(ctx context.Context) error {
 
 // settle notes that only stripes of this session may have bytes that are not synced: a flush has synced all others.
 func (d *DB) settle() error {
+	d.commit.Lock()
+	defer d.commit.Unlock()
 	if d.settled {
 		return nil
 	}
 	b := newBatch()
 	b.putLocal(localUnsynced, packSessions([]uint32{d.session}))
-	d.commit.Lock()
-	defer d.commit.Unlock()
 	err := d.commitLocked(b)
 	d.settled = err == nil
 	return err

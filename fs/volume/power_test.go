@@ -109,6 +109,13 @@ func (r *powerRun) MaybeError(op errorfs.Op) error {
 	return nil
 }
 
+// note adds to the log of operations.
+func (r *powerRun) note(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log = append(r.log, fmt.Sprintf(format, args...))
+}
+
 // String implements errorfs.Injector.
 func (r *powerRun) String() string { return "power cuts" }
 
@@ -215,7 +222,7 @@ func (r *powerRun) write() {
 	for i := range p {
 		p[i] = byte(1 + r.rng.IntN(255)) // never a hole's zero
 	}
-	r.log = append(r.log, fmt.Sprintf("write %d bytes at %d of file %d", n, off, id))
+	r.note("write %d bytes at %d of file %d", n, off, id)
 	write(r.t, r.open[id], p, int64(off))
 	q := make([]byte, max(len(r.pending[id]), off+n))
 	copy(q, r.pending[id])
@@ -226,7 +233,7 @@ func (r *powerRun) write() {
 // large writes so much that it is sealed on the way.
 func (r *powerRun) large() {
 	id := r.file()
-	r.log = append(r.log, fmt.Sprintf("write 5 MiB at 0 of file %d", id))
+	r.note("write 5 MiB at 0 of file %d", id)
 	p := random(r.rng.Uint64(), 5<<20)
 	for at := 0; at < len(p); at += 512 << 10 {
 		write(r.t, r.open[id], p[at:at+512<<10], int64(at))
