@@ -114,7 +114,8 @@ func (w *deltaWriter) key(gen *generation, c *changes, space byte, rk []byte) er
 // value returns the record as it was at the cut; it is valid until the next call.
 func (w *deltaWriter) value(gen *generation, space byte, rk []byte) (v []byte, here bool, err error) {
 	w.val = append(appendSpace(w.val[:0], space, gen.num), rk...)
-	if !w.it.SeekGE(w.val) || !bytes.Equal(w.it.Key(), w.val) {
+	// A plain seek would walk from a deleted record over all deleted ones behind it, for each of them anew.
+	if !w.it.SeekPrefixGE(w.val) || !bytes.Equal(w.it.Key(), w.val) {
 		return nil, false, w.it.Error()
 	}
 	return w.d.openValue(w.val, w.it.Value())
