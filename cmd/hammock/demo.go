@@ -242,10 +242,11 @@ func (d *demo) explain(words string) {
 	fmt.Printf("%s is mounted, with %d peers on this machine (states in %s/peer-*). Each declares a machine of its own;\n", d.dir, d.peers, d.state.dir)
 	fmt.Println("as they share one disk, keep nothing here that you need. Try:")
 	fmt.Println()
-	fmt.Printf("    cp -a /usr/share/doc %s/ && hammock sync%s\n", d.dir, at)
-	fmt.Printf("    hammock status%s\n", at)
-	fmt.Printf("    kill -9 $(cat %s/peer-1/pid) $(cat %s/peer-2/pid); hammock cache drop%s; du -sh %s\n", d.state.dir, d.state.dir, at, d.dir)
-	fmt.Printf("    hammock unmount %s%s\n", d.dir, at)
+	self := os.Args[0] // as the user called it: it may not be in the path
+	fmt.Printf("    cp -a /usr/share/doc %s/ && %s sync%s\n", d.dir, self, at)
+	fmt.Printf("    %s status%s\n", self, at)
+	fmt.Printf("    kill -9 $(cat %s/peer-1/pid) $(cat %s/peer-2/pid); %s cache drop%s; du -sh %s\n", d.state.dir, d.state.dir, self, at, d.dir)
+	fmt.Printf("    %s unmount %s%s\n", self, d.dir, at)
 }
 
 // endDemo stops the peers of a demo that still run.
