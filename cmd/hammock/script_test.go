@@ -37,12 +37,18 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"hammock": main, "outsider": outsider})
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
+
+// TestAlone runs the scripts that count shards: where several others run
+// beside, slow puts are overtaken, and a shard may lie on two peers.
+func TestAlone(t *testing.T) { runScripts(t, "testdata/alone") }
+
+func runScripts(t *testing.T, dir string) {
 	if testing.Short() {
 		t.Skip("starts many processes")
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:         "testdata/script",
+		Dir:         dir,
 		WorkdirRoot: t.TempDir(), // which fails the test if something is still mounted there
 		Setup:       setupScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
