@@ -47,9 +47,8 @@ func keepersOf(owner crypt.OwnerKey, peers []swarm.Peer) []swarm.Peer {
 
 // publisher remembers which keeper has which head.
 type publisher struct {
-	mu   sync.Mutex
-	has  map[string]crypt.ID // peer -> the head it acknowledged
-	last error               // why a keeper did not take the newest head
+	mu  sync.Mutex
+	has map[string]crypt.ID // peer -> the head it acknowledged
 }
 
 func (p *publisher) acknowledged(peer string, head crypt.ID) bool {
@@ -58,13 +57,10 @@ func (p *publisher) acknowledged(peer string, head crypt.ID) bool {
 	return p.has[peer] == head
 }
 
-func (p *publisher) note(peer string, head crypt.ID, err error) {
+// note remembers that a peer has acknowledged a head.
+func (p *publisher) note(peer string, head crypt.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil {
-		p.last = err
-		return
-	}
 	if p.has == nil {
 		p.has = map[string]crypt.ID{}
 	}
@@ -110,7 +106,6 @@ func (d *drive) publish(ctx context.Context) (have, of int, err error) {
 			ctx, cancel := context.WithTimeout(ctx, waitTimeout)
 			defer cancel()
 			err := d.node.client.Peer(p.ID).PutHead(ctx, d.node.bundle(head))
-			d.heads.note(p.ID, id, err)
 			if errors.Is(err, wire.ErrStale) {
 				if serr := d.lookForSuccessor(ctx, p); serr != nil {
 					return serr
@@ -119,6 +114,7 @@ func (d *drive) publish(ctx context.Context) (have, of int, err error) {
 			if err != nil {
 				return fmt.Errorf("give the newest head to %s: %w", p.Name, err)
 			}
+			d.heads.note(p.ID, id)
 			return nil
 		})
 	}
