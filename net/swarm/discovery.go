@@ -22,7 +22,10 @@ import (
 	"github.com/hammockfs/hammock/crypt"
 )
 
-const findTime = 10 * time.Second
+const (
+	findTime      = 10 * time.Second
+	refusedSearch = "a stranger's search was refused"
+)
 
 // listen starts the host and what answers on it.
 func (s *Swarm) listen() error {
@@ -146,7 +149,7 @@ func (s *Swarm) discover() error {
 		return nil
 	}
 	d, err := dht.New(membersHost{s.host, s},
-		dht.ProtocolPrefix(protocol.ID("/hammock/1/"+s.nickname())), dht.Mode(dht.ModeServer),
+		dht.ProtocolPrefix(s.searchPrefix()), dht.Mode(dht.ModeServer),
 		dht.DisableProviders(), dht.DisableValues(),
 		dht.RoutingTableFilter(func(_ any, id peer.ID) bool { return s.isKnown(id) }),
 		dht.QueryFilter(func(_ any, info peer.AddrInfo) bool { return s.isKnown(info.ID) }))
@@ -156,6 +159,26 @@ func (s *Swarm) discover() error {
 	s.dht = d
 	s.stops = append(s.stops, d.Close)
 	return nil
+}
+
+func (s *Swarm) searchPrefix() protocol.ID { return protocol.ID("/hammock/1/" + s.nickname()) }
+
+// searchable takes a device that has just been greeted into the table of whom to
+// ask. The DHT asks whoever connects by itself, but once, and mostly before the
+// hello: then one side does not know the other yet and refuses, and the DHT
+// looks again only after minutes. If the device is not identified yet, so that
+// nothing is known of its protocols, then the DHT's own question is still to
+// come, and will be answered.
+func (s *Swarm) searchable(id peer.ID) {
+	if s.dht == nil || !s.isKnown(id) {
+		return
+	}
+	if speaks, err := s.host.Peerstore().SupportsProtocols(id, s.searchPrefix()+"/kad/1.0.0"); err != nil || len(speaks) == 0 {
+		return
+	}
+	if _, err := s.dht.RoutingTable().TryAddPeer(id, true, true); err != nil {
+		s.cfg.Log.Debug("a member's device is not asked in searches", "peer", id, "error", err)
+	}
 }
 
 // nickname tells swarms apart where strangers listen; it does not show the ID.
@@ -205,6 +228,7 @@ func (h membersHost) SetStreamHandler(id protocol.ID, f network.StreamHandler) {
 	h.Host.SetStreamHandler(id, func(ns network.Stream) {
 		if !h.s.isKnown(ns.Conn().RemotePeer()) {
 			ns.ResetWithError(network.StreamGated)
+			h.s.cfg.Log.Debug(refusedSearch, "peer", ns.Conn().RemotePeer())
 			return
 		}
 		f(ns)

@@ -248,6 +248,7 @@ func (s *Swarm) hearAll(ns network.Stream, first *gossip) error {
 // greeted notes that both sides know each other. told is the digest of what the
 // other side knows of this side's knowledge: what came later is still news to it.
 func (s *Swarm) greeted(id peer.ID, free int64, told crypt.ID) {
+	s.searchable(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.suspects, id)

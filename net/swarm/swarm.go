@@ -163,7 +163,7 @@ func load(cfg Config, lim limits) (*Swarm, error) {
 
 func (s *Swarm) start(ctx context.Context) error {
 	s.gate = newGater(s)
-	for _, step := range []func() error{s.listen, s.renewCard, s.save, s.answerAll, s.discover} {
+	for _, step := range []func() error{s.listen, s.renewCard, s.save, s.discover, s.answerAll} {
 		if err := step(); err != nil {
 			return err
 		}

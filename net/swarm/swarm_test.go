@@ -318,22 +318,6 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-func TestDiscovery(t *testing.T) {
-	with := func(c *Config, _ *limits) { c.DHT, c.MDNS = true, true }
-	a, b, c := newParty(t, "anna").found(t), newParty(t, "bert"), newParty(t, "carl")
-	sa := a.start(t, with)
-	sb := b.joins(t, sa).start(t, with)
-	sc := c.joins(t, sa).start(t, with)
-	meet(t, sa, b, c)
-	meet(t, sb, c)
-	meet(t, sc, a, b)
-	id, _ := peer.Decode(sc.Self().ID)
-	info, ok := sb.find(t.Context(), id)
-	if !ok || info.ID != id {
-		t.Errorf("bert asks where carl is: %v %v", info, ok)
-	}
-}
-
 // What libp2p brings for those behind a NAT starts and ends with the node.
 func TestWithReachability(t *testing.T) {
 	with := func(c *Config, _ *limits) { c.NAT = true }
