@@ -9,6 +9,15 @@ import (
 // kernelCapabilities are what only Linux has.
 const kernelCapabilities = fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT
 
+// awaitMount has nothing to wait for: the mount stands and its INIT has been
+// answered when the server has been made, and what is asked before it reads on
+// waits in the kernel. WaitMount of the library would open a file in the mount
+// and poll it, so that the kernel learns early that there is no polling. A
+// daemon that asks itself cannot be killed meanwhile: the thread that asks waits
+// for an answer that the others no longer give, and while it lives the device
+// stays open. The library gives the same answer to whoever polls first.
+func awaitMount(*fuse.Server) error { return nil }
+
 // flags are the options for mount(2).
 func (o *Options) flags() (flags uintptr) {
 	for _, f := range []struct {

@@ -2,11 +2,17 @@
 
 package mount
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
 
 // Elsewhere the package builds, so that the rest of the program does, and Mount
 // refuses: what it does is made for Linux (/dev/fuse, mountinfo, the bdi).
 const kernelCapabilities = 0
+
+func awaitMount(f *fuse.Server) error { return f.WaitMount() }
 
 func (o *Options) flags() uintptr { return 0 }
 

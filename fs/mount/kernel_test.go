@@ -1,12 +1,12 @@
 package mount
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -122,9 +122,9 @@ func TestInside(t *testing.T) {
 
 // runInside runs the suites in dir by another process.
 func runInside(t *testing.T, dir string) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), outsideLimit)
 	defer cancel()
-	program := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestInside$", "-test.v")
+	program := outside(ctx, os.Args[0], "-test.run=^TestInside$", "-test.v", "-test.timeout=3m")
 	program.Env = append(os.Environ(), insideDir+"="+dir)
 	if out, err := program.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestInside/programs") {
 		t.Errorf("%v\n%s", err, out)
@@ -177,16 +177,29 @@ func TestMountPointIsTaken(t *testing.T) {
 
 func TestUnmountWhileInUse(t *testing.T) {
 	s, dir := mountOrSkip(t, Options{})
-	f, err := os.Create(filepath.Join(dir, "f"))
+	limit, end := context.WithTimeout(context.Background(), outsideLimit)
+	defer end()
+	user := outside(limit, "sh", "-ec", `exec 3>"$1/f"; echo open; read go; echo works on >&3; cat "$1/f"`, "sh", dir)
+	in, err := user.StdinPipe()
 	must(t, err)
+	out, err := user.StdoutPipe()
+	must(t, err)
+	must(t, user.Start())
+	lines := bufio.NewReader(out)
+	if line, err := lines.ReadString('\n'); line != "open\n" {
+		t.Fatal(line, err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if err := s.Unmount(ctx); err == nil || !strings.Contains(err.Error(), "is still in use by") {
 		t.Error(err)
 	}
-	_, err = io.WriteString(f, "works on")
+	_, err = io.WriteString(in, "go\n")
 	must(t, err)
-	must(t, f.Close())
+	if rest, err := io.ReadAll(lines); string(rest) != "works on\n" {
+		t.Error(string(rest), err)
+	}
+	must(t, user.Wait())
 }
 
 func TestFsyncWaitsForPeers(t *testing.T) {
@@ -197,10 +210,7 @@ func TestFsyncWaitsForPeers(t *testing.T) {
 	s, err := Mount(context.Background(), Config{Dir: dir, Volume: v, Options: Options{SyncPeers: true},
 		SyncPeers: func(context.Context) error { calls++; return nil }})
 	must(t, err)
-	f, err := os.Create(filepath.Join(dir, "f"))
-	must(t, err)
-	must(t, f.Sync())
-	must(t, f.Close())
+	shell(t, dir, `echo x > "$D/f"; sync "$D/f"`)
 	unmount(t, s)
 	if calls != 1 {
 		t.Errorf("%d calls", calls)
@@ -223,7 +233,7 @@ func TestDaemonDied(t *testing.T) {
 		t.Skip(err)
 	}
 	dir := t.TempDir()
-	daemon := exec.Command(os.Args[0], "-test.run=^TestDaemonDied$")
+	daemon := outside(context.Background(), os.Args[0], "-test.run=^TestDaemonDied$")
 	daemon.Env = append(os.Environ(), mountAndDie+"="+dir, "TMPDIR="+t.TempDir())
 	if out, err := daemon.CombinedOutput(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Fatalf("%v\n%s", err, out)
@@ -232,7 +242,7 @@ func TestDaemonDied(t *testing.T) {
 	wantErrno(t, "a folder without a daemon", err, syscall.ENOTCONN)
 	s, err := Mount(context.Background(), Config{Dir: dir, Volume: newVolume(t)})
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "f"), nil, 0o644))
+	shell(t, dir, `: > "$D/f"`)
 	unmount(t, s)
 }
 
@@ -240,10 +250,12 @@ func TestDaemonDied(t *testing.T) {
 func TestContentSurvivesRemount(t *testing.T) {
 	s, dir := mountOrSkip(t, Options{})
 	p := bytes.Repeat([]byte("0123456789"), 100_000)
-	must(t, os.WriteFile(filepath.Join(dir, "f"), p, 0o640))
+	from := filepath.Join(t.TempDir(), "f")
+	must(t, os.WriteFile(from, p, 0o640))
+	shell(t, dir, `cp "$FROM" "$D/f"`, "FROM="+from)
 	unmount(t, s)
 	again, err := Mount(context.Background(), Config{Dir: dir, Volume: s.volume})
 	must(t, err)
 	defer unmount(t, again)
-	wantContent(t, filepath.Join(dir, "f"), p)
+	shell(t, dir, `cmp "$FROM" "$D/f"`, "FROM="+from)
 }

@@ -78,7 +78,7 @@ func Mount(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	closeOnExec()
 	go s.serve()
-	if err := s.fuse.WaitMount(); err != nil {
+	if err := awaitMount(s.fuse); err != nil {
 		return nil, errors.Join(fmt.Errorf("mount %s: the kernel does not answer: %w", cfg.Dir, err), s.Unmount(ctx))
 	}
 	s.raiseReadahead()
