@@ -134,6 +134,26 @@ type world struct {
 // flags may be given to init. All of it has ended when the test has.
 func newWorld(t *testing.T, peers int, policy string, flags ...string) *world {
 	t.Helper()
+	w := newVolume(t, policy, flags...)
+	w.mount()
+	for range peers {
+		w.addPeer("20G")
+	}
+	w.awaitPeers()
+	return w
+}
+
+// newSolo is a volume without peers, mounted with options, or none.
+func newSolo(t *testing.T, options string) *world {
+	t.Helper()
+	w := newVolume(t, "2+1")
+	w.mount("-o", options)
+	return w
+}
+
+// newVolume makes a volume that is not yet mounted.
+func newVolume(t *testing.T, policy string, flags ...string) *world {
+	t.Helper()
 	base := t.TempDir()
 	w := &world{node: &node{t: t, bin: hammock(t), state: filepath.Join(base, "state"), dir: filepath.Join(base, "mnt")}}
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
@@ -149,11 +169,6 @@ func newWorld(t *testing.T, peers int, policy string, flags ...string) *world {
 		t.Fatalf("init printed %d words, not 24:\n%s", n, out)
 	}
 	w.alone()
-	w.mount()
-	for range peers {
-		w.addPeer("20G")
-	}
-	w.awaitPeers()
 	return w
 }
 
@@ -247,7 +262,8 @@ func (n *node) serve(args ...string) {
 
 func (n *node) mount(args ...string) {
 	n.t.Helper()
-	n.t.Cleanup(func() { n.kill(); n.detach() })
+	mounting.Store(n, nil)
+	n.t.Cleanup(func() { n.kill(); n.detach(); mounting.Delete(n) })
 	n.must(append([]string{"mount", n.dir}, args...)...)
 }
 
@@ -388,22 +404,6 @@ func (n *node) check(args ...string) {
 // path is a path below the mount point.
 func (n *node) path(elem ...string) string {
 	return filepath.Join(append([]string{n.dir}, elem...)...)
-}
-
-// program runs a program in a folder; it has to succeed.
-func program(t *testing.T, dir, name string, args ...string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
-		"GIT_AUTHOR_NAME=nobody", "GIT_AUTHOR_EMAIL=nobody@localhost", "GIT_COMMITTER_NAME=nobody", "GIT_COMMITTER_EMAIL=nobody@localhost")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
 }
 
 // goSource is the Go distribution's src folder: real input that every machine

@@ -1,0 +1,72 @@
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestTwins runs each script of testdata/twins in the mount and in a folder of
+// the machine's own filesystem. They must print the same, and both must
+// succeed: a script is a test that says nothing of what is right, for ext4 does.
+func TestTwins(t *testing.T) {
+	needMount(t)
+	scripts, err := filepath.Glob("testdata/twins/*.sh")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	source := goSource(t)
+	w := newSolo(t, "")
+	for _, script := range scripts {
+		t.Run(strings.TrimSuffix(filepath.Base(script), ".sh"), func(t *testing.T) {
+			runTwins(t, w, script, source)
+		})
+	}
+	w.check("--data")
+	w.unmount()
+}
+
+func runTwins(t *testing.T, w *world, script, source string) {
+	text := string(mustRead(t, script))
+	needMount(t, scriptNeeds(text)...)
+	path, err := filepath.Abs(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	native, mounted := t.TempDir(), w.path(filepath.Base(script))
+	if err := os.Mkdir(mounted, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	in := func(dir string) string {
+		t.Helper()
+		return runner{dir: dir, env: []string{"SRC=" + source}}.must(t, "sh", "-eu", path)
+	}
+	want := in(native)
+	if got := in(mounted); got != want {
+		t.Errorf("the same script, on the machine's own filesystem (-) and in the mount (+):\n%s", difference(t, want, got))
+	}
+}
+
+// scriptNeeds are the programs that a script names in its line "# needs:".
+func scriptNeeds(text string) []string {
+	for line := range strings.Lines(text) {
+		if programs, ok := strings.CutPrefix(line, "# needs:"); ok {
+			return strings.Fields(programs)
+		}
+	}
+	return nil
+}
+
+// difference is what diff says of two texts.
+func difference(t *testing.T, a, b string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a": a, "b": b} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, _ := runner{dir: dir}.run("diff", "-u", "a", "b") // it fails, for they differ
+	return out
+}
