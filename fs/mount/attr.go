@@ -98,7 +98,11 @@ func (s *Server) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.Statx
 
 // SetAttr implements fuse.RawFileSystem.
 func (s *Server) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	a, err := s.volume.SetAttr(s.ctx, in.NodeId, changes(&in.SetAttrInCommon, time.Now().UnixNano()))
+	set := changes(&in.SetAttrInCommon, time.Now().UnixNano())
+	if !changesAny(in.Valid) {
+		set.KillPriv = s.owns(caller(&in.InHeader), in.NodeId)
+	}
+	a, err := s.volume.SetAttr(s.ctx, in.NodeId, set)
 	if err != nil {
 		return s.status(err, "setattr", in.NodeId)
 	}
@@ -143,6 +147,20 @@ func changes(in *fuse.SetAttrInCommon, now int64) (set volume.SetAttr) {
 	}
 	set.KillPriv = has(fuse.FATTR_KILL_SUIDGID | fuse.FATTR_UID | fuse.FATTR_GID)
 	return set
+}
+
+// changesAny says whether a request sets anything. The kernel makes one that does
+// not of chown(2) with two times -1, which takes set-ID bits from a file all the
+// same. It sends the like before a write that takes them, for anybody; but then
+// the write says so itself.
+func changesAny(valid uint32) bool {
+	return valid&^(fuse.FATTR_FH|fuse.FATTR_LOCKOWNER|fuse.FATTR_CTIME) != 0
+}
+
+// owns says whether somebody may change the mode of an inode.
+func (s *Server) owns(c volume.Caller, ino uint64) bool {
+	a, err := s.volume.GetAttr(s.ctx, ino)
+	return err == nil && (c.UID == 0 || c.UID == a.UID)
 }
 
 // StatFs implements fuse.RawFileSystem.

@@ -11,8 +11,11 @@
 // time whatever it has learnt, names that do not exist included, to keep pages
 // of files that are opened again, and never to drop them on its own.
 //
-// Permissions are the kernel's business (default_permissions); the umask is
-// applied here, once, and not by the kernel.
+// Permissions are the kernel's business (default_permissions), access control
+// lists included, which it reads as attributes and remembers, absent ones too.
+// The umask is applied by the volume, once, and not by the kernel: where a
+// directory hands down a list it does not count. What the kernel leaves to us is
+// to take set-ID bits and capabilities from files that are changed.
 //
 // Traps.
 //

@@ -33,6 +33,7 @@ var errnos = []struct {
 	{volume.ErrLoop, syscall.EINVAL}, // a directory moved into itself
 	{volume.ErrReadOnly, syscall.EROFS},
 	{volume.ErrNotSupported, syscall.EOPNOTSUPP},
+	{volume.ErrAccess, syscall.EACCES},
 	{errKilled, syscall.EINTR},
 	{errTooLate, syscall.EIO},
 	{context.Canceled, syscall.EINTR},

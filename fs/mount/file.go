@@ -50,17 +50,6 @@ func (t *files) drain() (list []*volume.File) {
 	return list
 }
 
-// Create implements fuse.RawFileSystem.
-func (s *Server) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
-	a, f, err := s.volume.Create(s.ctx, caller(&in.InHeader), in.NodeId, name, in.Mode&^in.Umask)
-	if err != nil {
-		return s.status(err, "create", in.NodeId)
-	}
-	fillEntry(&out.EntryOut, &a)
-	s.opened(f, in.Flags, &out.OpenOut)
-	return fuse.OK
-}
-
 // Open implements fuse.RawFileSystem.
 func (s *Server) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	f, err := s.volume.Open(s.ctx, in.NodeId, in.Flags&syscall.O_TRUNC != 0)

@@ -7,7 +7,13 @@ import (
 )
 
 // kernelCapabilities are what only Linux has.
-const kernelCapabilities = fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT
+const kernelCapabilities = fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_NO_OPENDIR_SUPPORT | fuse.CAP_SETXATTR_EXT
+
+// outsider says that an access control list is set by somebody who is not in the
+// file's group.
+func outsider(in *fuse.SetXAttrIn) bool {
+	return in.SetXAttrFlags&fuse.SETXATTR_ACL_KILL_SGID != 0
+}
 
 // awaitMount has nothing to wait for: the mount stands and its INIT has been
 // answered when the server has been made, and what is asked before it reads on

@@ -16,4 +16,6 @@ func awaitMount(f *fuse.Server) error { return f.WaitMount() }
 
 func (o *Options) flags() uintptr { return 0 }
 
+func outsider(*fuse.SetXAttrIn) bool { return false }
+
 func detachDirectly(string) error { return errors.ErrUnsupported }

@@ -2,39 +2,7 @@ package mount
 
 import (
 	"github.com/hanwen/go-fuse/v2/fuse"
-
-	"github.com/hammockfs/hammock/fs/volume"
 )
-
-// caller is who asks.
-func caller(h *fuse.InHeader) volume.Caller { return volume.Caller{UID: h.Uid, GID: h.Gid} }
-
-// entry answers a request that made a name.
-func (s *Server) entry(out *fuse.EntryOut, a *volume.Attr, err error, op string, dir uint64) fuse.Status {
-	if err != nil {
-		return s.status(err, op, dir)
-	}
-	fillEntry(out, a)
-	return fuse.OK
-}
-
-// Mknod implements fuse.RawFileSystem.
-func (s *Server) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
-	a, err := s.volume.Mknod(s.ctx, caller(&in.InHeader), in.NodeId, name, in.Mode&^in.Umask, in.Rdev)
-	return s.entry(out, &a, err, "mknod", in.NodeId)
-}
-
-// Mkdir implements fuse.RawFileSystem.
-func (s *Server) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	a, err := s.volume.Mkdir(s.ctx, caller(&in.InHeader), in.NodeId, name, in.Mode&^in.Umask)
-	return s.entry(out, &a, err, "mkdir", in.NodeId)
-}
-
-// Symlink implements fuse.RawFileSystem.
-func (s *Server) Symlink(_ <-chan struct{}, h *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
-	a, err := s.volume.Symlink(s.ctx, caller(h), h.NodeId, name, target)
-	return s.entry(out, &a, err, "symlink", h.NodeId)
-}
 
 // Readlink implements fuse.RawFileSystem.
 func (s *Server) Readlink(cancel <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
@@ -63,8 +31,17 @@ func (s *Server) Rmdir(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.St
 	return s.status(s.volume.Rmdir(s.ctx, h.NodeId, name), "rmdir", h.NodeId)
 }
 
+// renameWhiteout is RENAME_WHITEOUT of renameat2(2), with which overlayfs moves
+// what lies over something else.
+const renameWhiteout = 4
+
 // Rename implements fuse.RawFileSystem.
 func (s *Server) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
-	err := s.volume.Rename(s.ctx, in.NodeId, oldName, in.Newdir, newName, in.Flags)
+	var err error
+	if in.Flags&renameWhiteout != 0 {
+		err = s.volume.Whiteout(s.ctx, caller(&in.InHeader), in.NodeId, oldName, in.Newdir, newName, in.Flags&^renameWhiteout)
+	} else {
+		err = s.volume.Rename(s.ctx, in.NodeId, oldName, in.Newdir, newName, in.Flags)
+	}
 	return s.status(err, "rename", in.NodeId)
 }

@@ -194,7 +194,7 @@ func (s *Server) mountOptions(o *Options) *fuse.MountOptions {
 		AllowOther: o.AllowOther, Options: []string{"default_permissions"},
 		Name: "hammock", FsName: "hammock",
 		MaxWrite: maxWrite, MaxBackground: maxBackground, MaxInflightRequestBytes: maxInflight,
-		DisableSplice: true, ExplicitDataCacheControl: true, EnableSymlinkCaching: true,
+		DisableSplice: true, ExplicitDataCacheControl: true, EnableSymlinkCaching: true, EnableAcl: true,
 		ExtraCapabilities: extra,
 		Logger:            slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		PanicHandler:      s.panicked,

@@ -115,7 +115,8 @@ func testXattrs(t *testing.T, dir string) {
 	must(t, syscall.Removexattr(name, "user.colour"))
 	_, err = syscall.Getxattr(name, "user.colour", buf)
 	wantErrno(t, "a removed attribute", err, syscall.ENODATA)
-	wantErrno(t, "an ACL", syscall.Setxattr(name, "system.posix_acl_access", []byte{2, 0, 0, 0}, 0), syscall.EOPNOTSUPP)
+	wantErrno(t, "a name of the system's", syscall.Setxattr(name, "system.other", nil, 0), syscall.EOPNOTSUPP)
+	wantErrno(t, "no name at all", syscall.Setxattr(name, "user.", nil, 0), syscall.EINVAL)
 }
 
 func testListing(t *testing.T, dir string) {

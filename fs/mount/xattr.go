@@ -1,22 +1,44 @@
 package mount
 
 import (
+	"os"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/hammockfs/hammock/fs/volume"
 )
 
-// kept reports whether attributes of this name are kept. The names that begin
-// with "system." have a meaning for the kernel that nobody here would honour.
-func kept(name string) bool {
-	return strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "trusted.") || strings.HasPrefix(name, "security.")
+// spaces are the kinds of attributes that are kept; each name goes on. Whether
+// the caller may see or set one is the kernel's business, but for listing.
+var spaces = []string{"user.", trusted, "security."}
+
+// trusted are the attributes that only a caller with CAP_SYS_ADMIN sees.
+const trusted = "trusted."
+
+// named checks the name of an attribute. Those that begin with "system." have a
+// meaning for the kernel, and only that of access control lists is honoured.
+func named(name string) fuse.Status {
+	if name == volume.XattrACL || name == volume.XattrDefaultACL {
+		return fuse.OK
+	}
+	for _, space := range spaces {
+		switch {
+		case name == space:
+			return fuse.EINVAL
+		case strings.HasPrefix(name, space):
+			return fuse.OK
+		}
+	}
+	return fuse.Status(syscall.EOPNOTSUPP)
 }
 
 // GetXAttr implements fuse.RawFileSystem.
 func (s *Server) GetXAttr(cancel <-chan struct{}, h *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
-	if !kept(name) {
-		return 0, fuse.Status(syscall.EOPNOTSUPP)
+	if st := named(name); st != fuse.OK {
+		return 0, st
 	}
 	req := s.request(cancel, h)
 	defer req.end()
@@ -45,7 +67,16 @@ func (s *Server) ListXAttr(cancel <-chan struct{}, h *fuse.InHeader, dest []byte
 		return 0, s.status(err, "listxattr", h.NodeId)
 	}
 	var list []byte
+	asked, admin := false, false
 	for _, name := range names {
+		if strings.HasPrefix(name, trusted) {
+			if !asked {
+				asked, admin = true, isAdmin(h.Pid)
+			}
+			if !admin {
+				continue
+			}
+		}
 		list = append(append(list, name...), 0)
 	}
 	return answer(dest, list)
@@ -53,17 +84,53 @@ func (s *Server) ListXAttr(cancel <-chan struct{}, h *fuse.InHeader, dest []byte
 
 // SetXAttr implements fuse.RawFileSystem.
 func (s *Server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
-	if !kept(name) {
-		return fuse.Status(syscall.EOPNOTSUPP)
+	if st := named(name); st != fuse.OK {
+		return st
 	}
-	err := s.volume.SetXattr(s.ctx, in.NodeId, name, data, int(in.Flags))
+	flags := int(in.Flags) & (volume.XattrCreate | volume.XattrReplace)
+	if flags != int(in.Flags) {
+		return fuse.EINVAL
+	}
+	if outsider(in) {
+		flags |= volume.XattrKillSetGID
+	}
+	err := s.volume.SetXattr(s.ctx, in.NodeId, name, data, flags)
 	return s.status(err, "setxattr", in.NodeId)
 }
 
 // RemoveXAttr implements fuse.RawFileSystem.
 func (s *Server) RemoveXAttr(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
-	if !kept(name) {
-		return fuse.Status(syscall.EOPNOTSUPP)
+	if st := named(name); st != fuse.OK {
+		return st
 	}
 	return s.status(s.volume.RemoveXattr(s.ctx, h.NodeId, name), "removexattr", h.NodeId)
+}
+
+// isAdmin reports whether a thread has CAP_SYS_ADMIN, in our own namespace of
+// users: the kernel does not say. A caller who cannot be looked at has not.
+func isAdmin(tid uint32) bool {
+	dir := "/proc/" + strconv.FormatUint(uint64(tid), 10)
+	b, err := os.ReadFile(dir + "/status")
+	if err != nil || !effective(string(b), capSysAdmin) {
+		return false
+	}
+	theirs, err := os.Readlink(dir + "/ns/user")
+	if err != nil {
+		return false
+	}
+	ours, err := os.Readlink("/proc/self/ns/user")
+	return err == nil && theirs == ours
+}
+
+const capSysAdmin = 21
+
+// effective looks for a capability in the set that counts.
+func effective(status string, capability uint) bool {
+	for line := range strings.Lines(status) {
+		if hex, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			set, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
+			return err == nil && set>>capability&1 != 0
+		}
+	}
+	return false
 }

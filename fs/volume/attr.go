@@ -11,10 +11,11 @@ type SetAttr struct {
 	UID, GID     *uint32
 	Size         *uint64
 	Atime, Mtime *int64 // nanoseconds since 1970
-	KillPriv     bool   // the change comes from somebody unprivileged: set-ID bits go
+	KillPriv     bool   // the change comes from somebody unprivileged, or is one of owner: set-ID bits go
 }
 
-// SetAttr changes attributes in one commit and returns the new ones.
+// SetAttr changes attributes in one commit and returns the new ones. A new size
+// takes one before, as does the loss of capabilities.
 func (v *Volume) SetAttr(ctx context.Context, ino uint64, s SetAttr) (Attr, error) {
 	if err := v.writable(); err != nil {
 		return Attr{}, err
@@ -26,19 +27,28 @@ func (v *Volume) SetAttr(ctx context.Context, ino uint64, s SetAttr) (Attr, erro
 	defer v.put(in)
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if s.KillPriv || s.UID != nil || s.GID != nil {
+		if err := v.killCaps(ctx, in); err != nil {
+			return Attr{}, err
+		}
+	}
 	if s.Size != nil {
 		if err := v.resize(ctx, in, *s.Size); err != nil {
 			return Attr{}, err
 		}
 	}
 	attr := in.attr
-	s.apply(&attr)
-	attr.Ctime = v.now()
+	s.apply(&attr, v.now())
 	if in.gone {
 		in.attr = attr
 		return in.stat(), nil
 	}
 	b := v.db.NewBatch()
+	if s.Mode != nil {
+		if err := v.chmodACL(ctx, b, in, attr.Mode); err != nil {
+			return Attr{}, err
+		}
+	}
 	in.record(b, attr)
 	if err := v.db.Commit(ctx, b); err != nil {
 		return Attr{}, fmt.Errorf("record attributes of inode %d: %w", ino, err)
@@ -47,7 +57,13 @@ func (v *Volume) SetAttr(ctx context.Context, ino uint64, s SetAttr) (Attr, erro
 	return in.stat(), nil
 }
 
-func (s *SetAttr) apply(a *Attr) {
+// apply changes all but the size. ftruncate(2) and truncate(2) change the mtime
+// in ext4 even if the size stays.
+func (s *SetAttr) apply(a *Attr, now int64) {
+	a.Ctime = now
+	if s.Size != nil {
+		a.Mtime = now
+	}
 	if s.Mode != nil {
 		a.Mode = a.Mode&^modePerm | *s.Mode&modePerm
 	}
@@ -77,7 +93,7 @@ func (v *Volume) resize(ctx context.Context, in *inode, size uint64) error {
 	case size > MaxSize:
 		return ErrTooBig
 	case size == in.attr.Size:
-		return nil // nor do its times change
+		return v.killCaps(ctx, in)
 	}
 	return v.truncate(ctx, in, size)
 }
@@ -88,6 +104,9 @@ func (v *Volume) truncate(ctx context.Context, in *inode, size uint64) error {
 	if in.gone {
 		in.attr.Size = size
 		return nil
+	}
+	if err := v.killCaps(ctx, in); err != nil {
+		return err
 	}
 	if err := v.applySealed(ctx, in, len(f.sealing)); err != nil {
 		return err

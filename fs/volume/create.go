@@ -11,14 +11,14 @@ import (
 // Caller is who asks for a new inode.
 type Caller struct {
 	UID, GID uint32
+	Umask    uint32 // applied to the mode, unless the directory has a default access control list
 }
 
 // maxTarget is the longest target of a symbolic link, in bytes, as PATH_MAX.
 const maxTarget = 4095
 
 // Mknod makes a regular file, a FIFO, a socket or a device, as the type in mode
-// says; a mode without a type makes a regular file. The caller's umask has been
-// applied to mode.
+// says; a mode without a type makes a regular file.
 func (v *Volume) Mknod(ctx context.Context, c Caller, dir uint64, name string, mode, rdev uint32) (Attr, error) {
 	if mode&modeType == 0 {
 		mode |= modeReg
@@ -87,9 +87,10 @@ func (v *Volume) makeInode(ctx context.Context, c Caller, dir uint64, name strin
 	if err := v.vacant(ctx, d, name); err != nil {
 		return nil, err
 	}
-	v.inherit(&a, c, d)
 	b := v.db.NewBatch()
-	b.PutInode(&a)
+	if err := v.fill(ctx, b, &a, c, d); err != nil {
+		return nil, err
+	}
 	b.PutDirent(dir, name, a.Ino, uint8(a.Mode>>12))
 	parent := d.attr
 	v.touchDir(&parent)
@@ -125,10 +126,10 @@ func (v *Volume) vacant(ctx context.Context, d *inode, name string) error {
 	return err
 }
 
-// inherit fills in what a new inode has from its maker and its directory: a
-// directory with the set-group-ID bit hands its group down, and to directories
-// the bit as well.
-func (v *Volume) inherit(a *Attr, c Caller, d *inode) {
+// fill completes a new inode and puts it into the batch: what it has from its
+// maker and its directory. A directory with the set-group-ID bit hands its group
+// down, and to directories the bit as well. d.mu is held.
+func (v *Volume) fill(ctx context.Context, b *meta.Batch, a *Attr, c Caller, d *inode) error {
 	now := v.now()
 	a.Ino, a.UID, a.GID, a.Parent = v.db.NextIno(), c.UID, c.GID, d.ino
 	a.Atime, a.Mtime, a.Ctime, a.Btime = now, now, now, now
@@ -138,75 +139,15 @@ func (v *Volume) inherit(a *Attr, c Caller, d *inode) {
 			a.Mode |= modeGID
 		}
 	}
+	if err := v.inheritACL(ctx, b, a, d, c.Umask); err != nil {
+		return err
+	}
+	b.PutInode(a)
+	return nil
 }
 
 // touchDir notes on a directory that its entries have changed.
 func (v *Volume) touchDir(a *meta.Inode) {
 	now := v.now()
 	a.Mtime, a.Ctime = now, now
-}
-
-// Link gives an inode that is no directory a further name.
-func (v *Volume) Link(ctx context.Context, ino, dir uint64, name string) (Attr, error) {
-	if err := v.writable(); err != nil {
-		return Attr{}, err
-	}
-	if err := checkName(name); err != nil {
-		return Attr{}, err
-	}
-	d, err := v.dir(ctx, dir)
-	if err != nil {
-		return Attr{}, err
-	}
-	defer v.put(d)
-	in, err := v.get(ctx, ino)
-	if err != nil {
-		return Attr{}, err
-	}
-	defer v.put(in)
-	if in.isDir() {
-		return Attr{}, ErrPerm
-	}
-	v.tree.RLock()
-	defer v.tree.RUnlock()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := v.vacant(ctx, d, name); err != nil {
-		return Attr{}, err
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return v.link(ctx, in, d, name)
-}
-
-// link records a further name of an inode; both locks are held.
-func (v *Volume) link(ctx context.Context, in, d *inode, name string) (Attr, error) {
-	if in.gone || in.attr.Nlink == 0 {
-		return Attr{}, ErrNotExist
-	}
-	if in.attr.Nlink >= MaxLinks {
-		return Attr{}, ErrTooManyLinks
-	}
-	attr, parent := in.attr, d.attr
-	attr.Nlink++
-	attr.Ctime = v.now()
-	v.touchDir(&parent)
-	b := v.db.NewBatch()
-	in.record(b, attr)
-	b.PutDirent(d.ino, name, in.ino, uint8(attr.Mode>>12))
-	b.PutInode(&parent)
-	if err := v.db.Commit(ctx, b); err != nil {
-		return Attr{}, fmt.Errorf("record a link to inode %d: %w", in.ino, err)
-	}
-	in.attr, d.attr = attr, parent
-	return in.stat(), nil
-}
-
-// record puts attributes into a batch that carries none of the file's bytes:
-// while some of those wait, size and blocks stay as they are recorded.
-func (in *inode) record(b *meta.Batch, a Attr) {
-	if in.isReg() && in.file.unrecorded() {
-		a.Size, a.Blocks = in.file.size, in.file.blocks
-	}
-	b.PutInode(&a)
 }

@@ -14,6 +14,7 @@ var (
 	ErrNotExist     = meta.ErrNotExist
 	ErrExist        = fs.ErrExist
 	ErrPerm         = fs.ErrPermission
+	ErrAccess       = errors.New("permission denied")
 	ErrInvalid      = fs.ErrInvalid
 	ErrNoXattr      = meta.ErrNoXattr
 	ErrNoSpace      = cache.ErrFull

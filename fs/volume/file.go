@@ -93,6 +93,9 @@ func (f *File) Write(ctx context.Context, p []byte, off int64) (int, error) {
 func (v *Volume) write(ctx context.Context, in *inode, p []byte, off uint64) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if err := v.killCaps(ctx, in); err != nil {
+		return err
+	}
 	f := &in.file
 	long := f.dirty.reach(off, len(p)) >= sealAt
 	if err := v.advance(ctx, in, long); err != nil {

@@ -204,7 +204,9 @@ func fsckData(w *world, inodes map[uint64]meta.Inode) error {
 			return fmt.Errorf("a record of kind %v of inode %d, which is not there", r.Kind, r.Ino)
 		case r.Kind == meta.KindPage && r.Number*meta.Page+uint64(len(r.Data)) > in.Size:
 			return fmt.Errorf("page %d of inode %d is behind its end %d", r.Number, r.Ino, in.Size)
-		case r.Kind == meta.KindPage && in.Flags&flagPages == 0, r.Kind == meta.KindWindow && in.Flags&flagWindows == 0:
+		case r.Kind == meta.KindPage && in.Flags&flagPages == 0, r.Kind == meta.KindWindow && in.Flags&flagWindows == 0,
+			r.Kind == meta.KindXattr && in.Flags&flagXattrs == 0, isACL(r.Name) && in.Flags&flagACL == 0,
+			r.Name == xattrCaps && in.Flags&flagCaps == 0:
 			return fmt.Errorf("inode %d does not say that it has records of kind %v", r.Ino, r.Kind)
 		}
 		for i := range r.Extents {

@@ -14,11 +14,13 @@ const (
 	modeType = 0o170000
 	modeReg  = 0o100000
 	modeDir  = 0o040000
+	modeChar = 0o020000
 	modeLink = 0o120000
 	modeUID  = 0o4000
 	modeGID  = 0o2000
 	modeExec = 0o0010 // group may execute
 	modePerm = 0o7777
+	modeRWX  = 0o777
 )
 
 // Bits of meta.Inode.Flags: what an inode may have, so that what it certainly
@@ -27,6 +29,8 @@ const (
 	flagPages   = 1 << 0
 	flagWindows = 1 << 1
 	flagXattrs  = 1 << 2
+	flagCaps    = 1 << 3 // security.capability
+	flagACL     = 1 << 4
 )
 
 // Attr is what stat(2) tells of an inode.
@@ -37,7 +41,8 @@ type inode struct {
 	ino  uint64
 	kind uint32        // the type in its mode; never changes, so that it may be read without a lock
 	pins int           // guarded by Volume.mu; the state is kept while it is above zero
-	elem *list.Element // guarded by Volume.mu; its place in Volume.idle
+	elem *list.Element // guarded by Volume.mu; its place in Volume.idle or ghosts
+	left bool          // guarded by Volume.mu; the kernel forgot it while it was pinned
 	seen time.Time     // guarded by Volume.mu; since when it is dirty
 
 	mu      sync.RWMutex // guards all below
@@ -46,7 +51,8 @@ type inode struct {
 	gone    bool // no longer recorded: unlinked, and nobody has it open
 	orphan  bool // unlinked, but open
 	opens   int
-	file    content // of a regular file
+	file    content           // of a regular file
+	ghost   map[string][]byte // extended attributes of a gone inode
 }
 
 func (in *inode) isDir() bool { return in.kind == modeDir }
@@ -134,10 +140,8 @@ func (v *Volume) abandon(in *inode) {
 
 // pin keeps a state in memory. v.mu is held.
 func (v *Volume) pin(in *inode) {
-	if in.elem != nil {
-		v.idle.Remove(in.elem)
-		in.elem = nil
-	}
+	v.unlist(in)
+	in.left = false
 	in.pins++
 }
 
@@ -152,17 +156,32 @@ func (v *Volume) put(in *inode) {
 	if v.inodes[in.ino] != in {
 		return // abandoned
 	}
-	in.elem = v.idle.PushBack(in)
-	for v.idle.Len() > v.cfg.Inodes {
-		oldest := v.idle.Front()
-		v.forget(oldest.Value.(*inode))
+	kept := v.idle
+	if in.gone { // nobody pins it, so nobody holds or waits for its lock
+		kept = v.ghosts
+	}
+	if in.gone && in.left {
+		v.forget(in)
+		return
+	}
+	in.elem = kept.PushBack(in)
+	for kept.Len() > v.cfg.Inodes {
+		v.forget(kept.Front().Value.(*inode))
 	}
 }
 
-// forget drops an idle state. v.mu is held.
+// unlist takes a state from the list of those without pins. v.mu is held.
+func (v *Volume) unlist(in *inode) {
+	if in.elem != nil {
+		v.idle.Remove(in.elem) // does nothing if it is in the other
+		v.ghosts.Remove(in.elem)
+		in.elem = nil
+	}
+}
+
+// forget drops a state without pins. v.mu is held.
 func (v *Volume) forget(in *inode) {
-	v.idle.Remove(in.elem)
-	in.elem = nil
+	v.unlist(in)
 	delete(v.inodes, in.ino)
 }
 
@@ -172,12 +191,11 @@ func (v *Volume) forget(in *inode) {
 func (v *Volume) Forget(ino uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	in := v.inodes[ino]
-	if in == nil || in.pins > 0 {
-		return
-	}
-	// Nobody pins it, so nobody holds or waits for its lock.
-	if in.gone {
+	switch in := v.inodes[ino]; {
+	case in == nil:
+	case in.pins > 0:
+		in.left = true
+	case in.gone: // nobody pins it, so nobody holds or waits for its lock
 		v.forget(in)
 	}
 }
@@ -203,4 +221,13 @@ func (v *Volume) markClean(in *inode) {
 	if ok {
 		v.put(in)
 	}
+}
+
+// record puts attributes into a batch that carries none of the file's bytes:
+// while some of those wait, size and blocks stay as they are recorded.
+func (in *inode) record(b *meta.Batch, a Attr) {
+	if in.isReg() && in.file.unrecorded() {
+		a.Size, a.Blocks = in.file.size, in.file.blocks
+	}
+	b.PutInode(&a)
 }

@@ -6,7 +6,8 @@
 // The model. Every inode that is in use has one state in memory, found by its
 // number (there is no tree of nodes, and the kernel's references are not
 // counted: a state that is neither open nor dirty may be forgotten at any time
-// and is read again from the records). A file's bytes come from four layers,
+// and is read again from the records; that of a removed inode, which has none,
+// stays until the kernel forgets it, for who still holds a descriptor). A file's bytes come from four layers,
 // the upper hiding the lower:
 //
 //	dirty    runs of bytes that programs have written and nobody committed
@@ -95,9 +96,10 @@ type Volume struct {
 
 	tree sync.RWMutex // see the package comment
 
-	mu     sync.Mutex          // guards the four below
+	mu     sync.Mutex          // guards all below
 	inodes map[uint64]*inode   // every state in memory
 	idle   *list.List          // of *inode with no pins, oldest first
+	ghosts *list.List          // likewise, of those that are gone
 	dirty  map[uint64]*inode   // states with something to commit, pinned
 	paged  map[uint64]paged    // inodes whose pages wait for WriteBack
 	loads  map[uint64]*loading // states being read from the records
@@ -118,7 +120,7 @@ func Open(ctx context.Context, cfg Config) (*Volume, error) {
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
 	v := &Volume{
 		db: cfg.DB, cache: cfg.Cache, table: cfg.Table, cfg: cfg, log: cfg.Log,
-		inodes: map[uint64]*inode{}, idle: list.New(), dirty: map[uint64]*inode{}, paged: map[uint64]paged{},
+		inodes: map[uint64]*inode{}, idle: list.New(), ghosts: list.New(), dirty: map[uint64]*inode{}, paged: map[uint64]paged{},
 		loads:      map[uint64]*loading{},
 		sealers:    make(chan struct{}, runtime.GOMAXPROCS(0)),
 		background: bg, stop: stop, maxChunk: cfg.Table.Params().Max,
