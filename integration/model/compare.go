@@ -1,31 +1,38 @@
 package model
 
 import (
-	"fmt"
 	"path"
-	"slices"
 	"syscall"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
 // Compare compares everything that is there: names, attributes, which names are
-// one file, contents, targets and extended attributes.
+// one inode, contents, targets and extended attributes.
 func (m *Machine) Compare(t *rapid.T) {
-	c := comparison{m: m, t: t, pairs: map[uint64]uint64{}}
+	c := comparison{m: m, t: t, seen: map[string]bool{}}
 	c.dir("")
 }
 
 type comparison struct {
-	m     *Machine
-	t     *rapid.T
-	pairs map[uint64]uint64 // inode of the truth -> of the other
+	m    *Machine
+	t    *rapid.T
+	seen map[string]bool // inodes that were compared, by Gen
 }
 
 func (c *comparison) dir(p string) {
 	c.inode(p)
-	for _, e := range c.m.list(c.t, p) {
+	call := &Call{Op: ReadDir, Path: p}
+	test, truth := c.m.both(call)
+	if !c.m.agree(call, test, truth) {
+		c.m.fatal(c.t, "%s\n  gives  %s\n  truth  %s", call, show(test), show(truth))
+	}
+	for _, e := range test.Entries {
 		q := path.Join(p, e.Name)
+		if r := c.m.Test.Do(&Call{Op: Lstat, Path: q}); r.Stat.Ino != e.Ino {
+			c.m.fatal(c.t, "%q is inode %d, and its directory says %d", q, r.Stat.Ino, e.Ino)
+		}
 		if e.Type == syscall.S_IFDIR>>12 {
 			c.dir(q)
 			continue
@@ -34,61 +41,46 @@ func (c *comparison) dir(p string) {
 	}
 }
 
+// inode compares one; which names are one inode is compared by history.
 func (c *comparison) inode(p string) {
-	a, errA := c.m.Test.Lstat(p)
-	b, errB := c.m.Truth.Lstat(p)
-	c.m.compare(c.t, "lstat "+p, a, errA, b, errB)
-	first, again := c.pairs[b.Ino]
-	if again && first != a.Ino {
-		c.m.fatal(c.t, "%q is not the file of its other name", p)
-	}
-	c.pairs[b.Ino] = a.Ino
-	if again {
+	r := c.m.do(c.t, &Call{Op: Lstat, Path: p})
+	if r.Errno != 0 || r.Stat.Gen != "" && c.seen[r.Stat.Gen] {
 		return
 	}
-	switch b.Mode & syscall.S_IFMT {
+	c.seen[r.Stat.Gen] = true
+	switch r.Stat.Mode & syscall.S_IFMT {
 	case syscall.S_IFREG:
-		c.content(p)
+		c.content(p, r.Stat.Size)
 	case syscall.S_IFLNK:
-		to, errTo := c.m.Test.Readlink(p)
-		want, errWant := c.m.Truth.Readlink(p)
-		if to != want || errTo != nil || errWant != nil {
-			c.m.fatal(c.t, "%q leads to %q, %v; the truth is %q, %v", p, to, errTo, want, errWant)
-		}
-		return
+		c.m.do(c.t, &Call{Op: Readlink, Path: p})
 	}
 	c.xattrs(p)
 }
 
 // content reads a file up to its first 16 MiB, and what is at its end.
-func (c *comparison) content(p string) {
-	f, errF := c.m.Test.Open(p, 0, 0)
-	g, errG := c.m.Truth.Open(p, 0, 0)
-	if !c.m.same(c.t, errF, errG, "open %q", p) {
+func (c *comparison) content(p string, size int64) {
+	h := &handle{n: c.m.next()}
+	if c.m.do(c.t, &Call{Op: Open, Path: p, File: h.n, Flags: unix.O_RDONLY}).Errno != 0 {
 		return
 	}
 	const step, most = 1 << 20, 16 << 20
 	for off := int64(0); off < most; off += step {
-		if c.m.readAt(c.t, p, f, g, off, step) < step {
+		if c.m.readAt(c.t, h, off, step) < step {
 			break
 		}
 	}
-	if st, err := g.Stat(); err == nil && st.Size > most {
-		c.m.readAt(c.t, p, f, g, st.Size-step, step+1)
+	if size > most {
+		c.m.readAt(c.t, h, size-step, step+1)
 	}
-	c.m.same(c.t, f.Close(), g.Close(), "close %q", p)
+	c.m.do(c.t, &Call{Op: Close, File: h.n})
 }
 
 func (c *comparison) xattrs(p string) {
-	if !c.m.Xattrs {
+	if !c.m.can(Listxattr) {
 		return
 	}
-	a, errA := c.m.Test.Listxattr(p)
-	b, errB := c.m.Truth.Listxattr(p)
-	if Errno(errA) != Errno(errB) || !slices.Equal(a, b) {
-		c.m.fatal(c.t, "%s", fmt.Sprintf("listxattr %q: %q, %v; the truth is %q, %v", p, a, errA, b, errB))
-	}
-	for _, name := range b {
-		c.m.xattr(c.t, p, name)
+	r := c.m.do(c.t, &Call{Op: Listxattr, Path: p})
+	for _, name := range r.Names {
+		c.m.do(c.t, &Call{Op: Getxattr, Path: p, To: name, Len: 64 << 10})
 	}
 }

@@ -11,8 +11,59 @@ import (
 	"github.com/hammockfs/hammock/fs/volume"
 )
 
-// Core is a volume in this process, without a kernel.
-type Core struct{ Volume *volume.Volume }
+// Core is a volume in this process, without a kernel: what a kernel does before
+// it asks a filesystem, Core does as far as the operations drawn need it.
+type Core struct {
+	Volume *volume.Volume
+	open   map[int]*coreFile
+}
+
+// NewCore uses a volume.
+func NewCore(v *volume.Volume) *Core { return &Core{v, map[int]*coreFile{}} }
+
+// coreFile is what a process has open under a number: a file or a directory.
+type coreFile struct {
+	by     int
+	flags  int
+	f      *volume.File
+	dir    uint64 // the directory's inode; zero for a file
+	cookie uint64 // how far its stream has come
+}
+
+// coreCalls says how each call is made of the volume's methods.
+var coreCalls = map[Op]func(*Core, *Call, *Result) error{
+	Open: (*Core).openFile, Mkdir: (*Core).mkdir, Mknod: (*Core).mknod, Rmdir: (*Core).rmdir, Unlink: (*Core).unlink,
+	Rename: (*Core).rename, Link: (*Core).link, Symlink: (*Core).symlink, Readlink: (*Core).readlink,
+	ReadDir: (*Core).readDir, Lstat: (*Core).lstat, Lookup: (*Core).stat, Truncate: (*Core).truncate,
+	Chmod: (*Core).chmod, Lchown: (*Core).lchown, Lutimens: (*Core).utimens, Setxattr: (*Core).setxattr,
+	Getxattr: (*Core).getxattr, Listxattr: (*Core).listxattr, Removexattr: (*Core).removexattr,
+	Crowd: (*Core).crowd, Thin: (*Core).thin,
+
+	Close: (*Core).close, Read: (*Core).read, Write: (*Core).write, Ftruncate: (*Core).ftruncate, Fstat: (*Core).fstat,
+	Fsync: (*Core).fsync, Fdatasync: (*Core).fsync, Fchmod: (*Core).fchmod, Futimens: (*Core).futimens,
+	Fsetxattr: (*Core).fsetxattr, Fgetxattr: (*Core).fgetxattr,
+
+	Opendir: (*Core).opendir, Getdents: (*Core).getdents, Seekdir: (*Core).seekdir, Closedir: (*Core).close,
+	Listdir: (*Core).listdir, Fsyncdir: (*Core).fsyncdir,
+
+	Exit: (*Core).exit,
+}
+
+// Do implements FS.
+func (c *Core) Do(call *Call) *Result {
+	r := &Result{}
+	do := coreCalls[call.Op]
+	if do == nil {
+		return &Result{Errno: syscall.ENOSYS}
+	}
+	if r.Errno = Errno(errnoOf(do(c, call, r))); r.Errno != 0 {
+		*r = Result{Errno: r.Errno}
+	}
+	return r
+}
+
+// Can implements FS.
+func (c *Core) Can(op Op) bool { return coreCalls[op] != nil }
 
 // errnos is what the kernel would see of an error.
 var errnos = []struct {
@@ -24,15 +75,13 @@ var errnos = []struct {
 	{volume.ErrNameTooLong, syscall.ENAMETOOLONG}, {volume.ErrTooBig, syscall.EFBIG}, {volume.ErrNoXattr, syscall.ENODATA},
 	{volume.ErrRange, syscall.ERANGE}, {volume.ErrTooBigXattr, syscall.E2BIG}, {volume.ErrTooManyLinks, syscall.EMLINK},
 	{volume.ErrLoop, syscall.EINVAL}, {volume.ErrPerm, syscall.EPERM}, {volume.ErrInvalid, syscall.EINVAL},
+	{volume.ErrNotSupported, syscall.EOPNOTSUPP}, {volume.ErrReadOnly, syscall.EROFS},
 }
 
 func errnoOf(err error) error {
-	if err == nil {
-		return nil
-	}
 	var own syscall.Errno
-	if errors.As(err, &own) {
-		return own
+	if err == nil || errors.As(err, &own) {
+		return err
 	}
 	for _, e := range errnos {
 		if errors.Is(err, e.err) {
@@ -49,232 +98,264 @@ func caller() volume.Caller {
 	return volume.Caller{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
 }
 
-// place is where a path leads: a name in a directory, and what it stands for.
-type place struct {
-	dir  uint64
-	name string      // "" for the root
-	attr volume.Attr // zero if there is nothing
-}
+// unprivileged says whether writing takes the set-ID bits from a file.
+func unprivileged() bool { return os.Geteuid() != 0 }
 
-func (p *place) there() bool { return p.attr.Ino != 0 }
-
-// maxFollow is how many symbolic links a path may lead through, as in Linux.
-const maxFollow = 40
-
-// walk resolves a path as a kernel does. Only its last name may be missing.
-func (c Core) walk(path string, follow bool) (place, error) {
-	root, err := c.Volume.GetAttr(ctx, volume.Root)
-	at := place{dir: volume.Root, attr: root}
-	if err != nil {
-		return at, errnoOf(err)
-	}
-	names := split(path)
-	for links := 0; len(names) > 0; {
-		if !isType(at.attr.Mode, syscall.S_IFDIR) {
-			return at, syscall.ENOTDIR
-		}
-		dir, name := at.attr.Ino, names[0]
-		names = names[1:]
-		if at, err = c.step(dir, name); err != nil {
-			return at, err
-		}
-		if !at.there() {
-			if len(names) > 0 {
-				return at, syscall.ENOENT
-			}
-			return at, nil
-		}
-		if !isType(at.attr.Mode, syscall.S_IFLNK) || len(names) == 0 && !follow {
-			continue
-		}
-		if links++; links > maxFollow {
-			return at, syscall.ELOOP
-		}
-		names = append(split(at.attr.Target), names...)
-		if at.attr, err = c.Volume.GetAttr(ctx, dir); err != nil {
-			return at, errnoOf(err)
-		}
-	}
-	return at, nil
-}
-
-func split(path string) []string {
-	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
-}
-
-// step goes one name on; the place's attr is zero if there is none.
-func (c Core) step(dir uint64, name string) (place, error) {
-	at := place{dir: dir, name: name}
-	var err error
-	if name == ".." {
-		up, err := c.Volume.Parent(ctx, dir)
-		if err != nil {
-			return at, errnoOf(err)
-		}
-		at.attr, err = c.Volume.GetAttr(ctx, up)
-		return at, errnoOf(err)
-	}
-	at.attr, err = c.Volume.Lookup(ctx, dir, name)
-	if errors.Is(err, volume.ErrNotExist) {
-		at.attr, err = volume.Attr{}, nil
-	}
-	return at, errnoOf(err)
-}
-
-// find is walk for what must be there.
-func (c Core) find(path string, follow bool) (place, error) {
-	at, err := c.walk(path, follow)
-	if err == nil && !at.there() {
-		err = syscall.ENOENT
-	}
-	return at, err
-}
-
-// Open implements FS.
-func (c Core) Open(path string, flags int, mode uint32) (File, error) {
-	excl := flags&syscall.O_EXCL != 0
-	at, err := c.walk(path, !excl)
-	if err != nil {
-		return nil, err
-	}
-	var f *volume.File
-	switch {
-	case at.there() && excl:
-		return nil, syscall.EEXIST
-	case at.there() && isType(at.attr.Mode, syscall.S_IFDIR):
-		return nil, syscall.EISDIR
-	case at.there():
-		f, err = c.Volume.Open(ctx, at.attr.Ino, flags&syscall.O_TRUNC != 0)
-	case flags&syscall.O_CREAT == 0:
-		return nil, syscall.ENOENT
-	default:
-		_, f, err = c.Volume.Create(ctx, caller(), at.dir, at.name, mode)
-	}
-	if err != nil {
-		return nil, errnoOf(err)
-	}
-	return &coreFile{c.Volume, f, flags&syscall.O_APPEND != 0}, nil
-}
-
-// vacant is the place of a name that is about to be made.
-func (c Core) vacant(path string) (place, error) {
-	at, err := c.walk(path, false)
-	if err == nil && at.there() {
-		err = syscall.EEXIST
-	}
-	return at, err
-}
-
-// Mkdir implements FS.
-func (c Core) Mkdir(path string, mode uint32) error {
-	at, err := c.vacant(path)
+func (c *Core) mkdir(call *Call, _ *Result) error {
+	at, err := c.vacant(call.Path)
 	if err != nil {
 		return err
 	}
-	_, err = c.Volume.Mkdir(ctx, caller(), at.dir, at.name, mode)
-	return errnoOf(err)
+	_, err = c.Volume.Mkdir(ctx, caller(), at.dir, at.name, call.Mode)
+	return err
 }
 
-// Rmdir implements FS.
-func (c Core) Rmdir(path string) error {
-	at, err := c.find(path, false)
+func (c *Core) mknod(call *Call, _ *Result) error {
+	at, err := c.vacant(call.Path)
 	if err != nil {
 		return err
 	}
-	return errnoOf(c.Volume.Rmdir(ctx, at.dir, at.name))
+	_, err = c.Volume.Mknod(ctx, caller(), at.dir, at.name, call.Mode, uint32(call.Off))
+	return err
 }
 
-// Unlink implements FS.
-func (c Core) Unlink(path string) error {
-	at, err := c.find(path, false)
+func (c *Core) rmdir(call *Call, _ *Result) error {
+	at, err := c.find(call.Path, false)
 	if err != nil {
 		return err
 	}
-	return errnoOf(c.Volume.Unlink(ctx, at.dir, at.name))
+	return c.Volume.Rmdir(ctx, at.dir, at.name)
 }
 
-// Rename implements FS.
-func (c Core) Rename(from, to string, flags uint) error {
-	a, err := c.walk(from, false)
+func (c *Core) unlink(call *Call, _ *Result) error {
+	at, err := c.find(call.Path, false)
 	if err != nil {
 		return err
 	}
-	b, err := c.walk(to, false)
-	if err != nil {
-		return err
-	}
-	return errnoOf(c.Volume.Rename(ctx, a.dir, a.name, b.dir, b.name, uint32(flags)))
+	return c.Volume.Unlink(ctx, at.dir, at.name)
 }
 
-// Link implements FS.
-func (c Core) Link(from, to string) error {
-	a, err := c.find(from, false)
+func (c *Core) rename(call *Call, _ *Result) error {
+	a, err := c.walk(call.Path, false)
 	if err != nil {
 		return err
 	}
-	b, err := c.vacant(to)
+	b, err := c.walk(call.To, false)
+	if err != nil {
+		return err
+	}
+	return c.Volume.Rename(ctx, a.dir, a.name, b.dir, b.name, uint32(call.Flags))
+}
+
+func (c *Core) link(call *Call, _ *Result) error {
+	a, err := c.find(call.Path, false)
+	if err != nil {
+		return err
+	}
+	b, err := c.vacant(call.To)
 	if err != nil {
 		return err
 	}
 	_, err = c.Volume.Link(ctx, a.attr.Ino, b.dir, b.name)
-	return errnoOf(err)
+	return err
 }
 
-// Symlink implements FS.
-func (c Core) Symlink(target, path string) error {
-	if target == "" {
+func (c *Core) symlink(call *Call, _ *Result) error {
+	if call.To == "" {
 		return syscall.ENOENT
 	}
-	at, err := c.vacant(path)
+	at, err := c.vacant(call.Path)
 	if err != nil {
 		return err
 	}
-	_, err = c.Volume.Symlink(ctx, caller(), at.dir, at.name, target)
-	return errnoOf(err)
+	_, err = c.Volume.Symlink(ctx, caller(), at.dir, at.name, call.To)
+	return err
 }
 
-// Readlink implements FS.
-func (c Core) Readlink(path string) (string, error) {
-	at, err := c.find(path, false)
+func (c *Core) readlink(call *Call, r *Result) error {
+	at, err := c.find(call.Path, false)
 	if err != nil {
-		return "", err
+		return err
 	}
 	to, err := c.Volume.Readlink(ctx, at.attr.Ino)
-	return to, errnoOf(err)
+	r.Data = []byte(to)
+	return err
 }
 
-// ReadDir implements FS. It lists in small steps, so that cookies count.
-func (c Core) ReadDir(path string) ([]Entry, error) {
-	at, err := c.find(path, true)
-	if err != nil {
-		return nil, err
-	}
-	var entries []Entry
-	for after := uint64(0); ; {
-		list, err := c.Volume.ReadDir(ctx, at.attr.Ino, after, 3)
-		if err != nil {
-			return nil, errnoOf(err)
-		}
-		for _, e := range list {
-			entries, after = append(entries, Entry{e.Name, e.Type}), e.Cookie
-		}
-		if len(list) == 0 {
-			break
-		}
-	}
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	return entries, nil
+func (c *Core) lstat(call *Call, r *Result) error {
+	at, err := c.find(call.Path, false)
+	r.Stat = coreStat(&at.attr)
+	return err
 }
 
-// Lstat implements FS.
-func (c Core) Lstat(path string) (Stat, error) {
-	at, err := c.find(path, false)
-	if err != nil {
-		return Stat{}, err
-	}
-	return coreStat(&at.attr), nil
+func (c *Core) stat(call *Call, r *Result) error {
+	at, err := c.find(call.Path, true)
+	r.Stat = coreStat(&at.attr)
+	return err
 }
 
 func coreStat(a *volume.Attr) Stat {
-	return Stat{Ino: a.Ino, Mode: a.Mode, Nlink: a.Nlink, UID: a.UID, GID: a.GID, Size: int64(a.Size), Mtime: a.Mtime}
+	return Stat{Ino: a.Ino, Mode: a.Mode, Nlink: a.Nlink, UID: a.UID, GID: a.GID, Rdev: uint64(a.Rdev), Size: int64(a.Size),
+		Blocks: int64(a.Blocks), Atime: a.Atime, Mtime: a.Mtime, Ctime: a.Ctime, Btime: a.Btime}
+}
+
+func (c *Core) setAttr(path string, follow bool, s volume.SetAttr) error {
+	at, err := c.find(path, follow)
+	if err != nil {
+		return err
+	}
+	_, err = c.Volume.SetAttr(ctx, at.attr.Ino, s)
+	return err
+}
+
+func (c *Core) truncate(call *Call, _ *Result) error {
+	at, err := c.find(call.Path, true)
+	switch {
+	case err != nil:
+		return err
+	case isType(at.attr.Mode, syscall.S_IFDIR):
+		return syscall.EISDIR
+	}
+	n := uint64(call.Off)
+	_, err = c.Volume.SetAttr(ctx, at.attr.Ino, volume.SetAttr{Size: &n, KillPriv: unprivileged()})
+	return err
+}
+
+func (c *Core) chmod(call *Call, _ *Result) error {
+	return c.setAttr(call.Path, true, volume.SetAttr{Mode: &call.Mode})
+}
+
+func (c *Core) lchown(call *Call, _ *Result) error {
+	s := volume.SetAttr{KillPriv: true}
+	if u := uint32(call.UID); call.UID >= 0 {
+		s.UID = &u
+	}
+	if g := uint32(call.GID); call.GID >= 0 {
+		s.GID = &g
+	}
+	return c.setAttr(call.Path, false, s)
+}
+
+func (c *Core) utimens(call *Call, _ *Result) error {
+	if call.Off == Omit && call.Off2 == Omit {
+		return nil // the kernel does not even look for the path
+	}
+	return c.setAttr(call.Path, false, times(call))
+}
+
+// times is what utimensat(2) makes of the times of a call.
+func times(call *Call) (s volume.SetAttr) {
+	one := func(ns int64) *int64 {
+		switch ns {
+		case Omit:
+			return nil
+		case Now:
+			ns = clock()
+		}
+		return &ns
+	}
+	s.Atime, s.Mtime = one(call.Off), one(call.Off2)
+	return s
+}
+
+func (c *Core) crowd(call *Call, _ *Result) error {
+	for i := range call.Len {
+		one := &Call{Path: crowdName(call, i), Mode: syscall.S_IFREG | 0o644}
+		if err := c.mknod(one, nil); err != nil && Errno(errnoOf(err)) != syscall.EEXIST {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Core) thin(call *Call, _ *Result) error {
+	for i := range call.Len {
+		one := &Call{Path: crowdName(call, i)}
+		if err := c.unlink(one, nil); err != nil && Errno(errnoOf(err)) != syscall.ENOENT {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Core) readDir(call *Call, r *Result) error {
+	at, err := c.find(call.Path, true)
+	if err != nil {
+		return err
+	}
+	r.Entries, err = c.list(at.attr.Ino)
+	return err
+}
+
+// list reads a directory in small steps, so that cookies count.
+func (c *Core) list(dir uint64) (entries []Entry, err error) {
+	for after := uint64(0); ; {
+		some, err := c.Volume.ReadDir(ctx, dir, after, 3)
+		if err != nil || len(some) == 0 {
+			return nameOrder(entries), err
+		}
+		for _, e := range some {
+			entries, after = append(entries, Entry{Name: e.Name, Type: e.Type, Ino: e.Ino}), e.Cookie
+		}
+	}
+}
+
+func (c *Core) setxattr(call *Call, _ *Result) error {
+	at, err := c.find(call.Path, false)
+	if err == nil {
+		err = mayHave(at.attr.Mode, call.To, syscall.EPERM)
+	}
+	if err != nil {
+		return err
+	}
+	return c.Volume.SetXattr(ctx, at.attr.Ino, call.To, call.value(), call.Flags)
+}
+
+// mayHave is the kernel's rule that only files and directories have attributes
+// of users.
+func mayHave(mode uint32, name string, no syscall.Errno) error {
+	if strings.HasPrefix(name, "user.") && !isType(mode, syscall.S_IFREG) && !isType(mode, syscall.S_IFDIR) {
+		return no
+	}
+	return nil
+}
+
+func (c *Core) getxattr(call *Call, r *Result) error {
+	at, err := c.find(call.Path, false)
+	if err == nil {
+		err = mayHave(at.attr.Mode, call.To, syscall.ENODATA)
+	}
+	if err != nil {
+		return err
+	}
+	return c.value(at.attr.Ino, call, r)
+}
+
+func (c *Core) value(ino uint64, call *Call, r *Result) error {
+	v, err := c.Volume.GetXattr(ctx, ino, call.To)
+	if err == nil && call.Len > 0 && int64(len(v)) > call.Len {
+		return syscall.ERANGE
+	}
+	return r.valueOf(v[:min(int64(len(v)), call.Len)], len(v), err)
+}
+
+func (c *Core) listxattr(call *Call, r *Result) error {
+	at, err := c.find(call.Path, false)
+	if err != nil {
+		return err
+	}
+	r.Names, err = c.Volume.ListXattr(ctx, at.attr.Ino)
+	slices.Sort(r.Names)
+	return err
+}
+
+func (c *Core) removexattr(call *Call, _ *Result) error {
+	at, err := c.find(call.Path, false)
+	if err == nil {
+		err = mayHave(at.attr.Mode, call.To, syscall.EPERM)
+	}
+	if err != nil {
+		return err
+	}
+	return c.Volume.RemoveXattr(ctx, at.attr.Ino, call.To)
 }

@@ -4,35 +4,16 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"syscall"
-	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"pgregory.net/rapid"
 
 	"github.com/hammockfs/hammock/chunker"
 	"github.com/hammockfs/hammock/crypt"
 	"github.com/hammockfs/hammock/fs/cache"
 	"github.com/hammockfs/hammock/fs/meta"
-	"github.com/hammockfs/hammock/fs/mount"
 	"github.com/hammockfs/hammock/fs/volume"
 )
-
-// tb is a testing.TB or a rapid.T.
-type tb interface {
-	Fatal(args ...any)
-	Helper()
-}
-
-func must(t tb, err error) {
-	if err != nil {
-		t.Helper()
-		t.Fatal(err)
-	}
-}
 
 // numbers lets the cache be opened before the metadata that number its stripes.
 type numbers struct{ db *meta.DB }
@@ -103,157 +84,4 @@ func (h *host) checkpoint(t tb, fold bool) {
 	must(t, h.v.WriteBack(ctx, 0))
 	_, _, err := h.db.Checkpoint(ctx, meta.CheckpointOptions{Fold: fold})
 	must(t, err)
-}
-
-// xattrs says whether a folder of the native filesystem takes the attributes of
-// the scenario.
-func xattrs(t *testing.T) bool {
-	dir := t.TempDir()
-	err := syscall.Setxattr(dir, "user.a", []byte("x"), 0)
-	if err != nil {
-		t.Log("the native folder has no extended attributes, so they are not compared:", err)
-	}
-	return err == nil
-}
-
-// dirLinks says whether the native filesystem counts subdirectories as links.
-func dirLinks(t *testing.T) bool {
-	dir := t.TempDir()
-	must(t, os.Mkdir(filepath.Join(dir, "sub"), 0o755))
-	st, err := Folder{dir}.Lstat("")
-	must(t, err)
-	return st.Nlink == 3
-}
-
-// truth makes an empty folder for one run of the property.
-func truth(t tb, parent string) Folder {
-	dir, err := os.MkdirTemp(parent, "truth")
-	must(t, err)
-	must(t, os.Chmod(dir, 0o755))
-	return Folder{dir}
-}
-
-// checks lets a property run n times, unless the command line says otherwise.
-func checks(t *testing.T, n int, property func(*rapid.T)) {
-	t.Helper()
-	setChecks(t, n)
-	old := syscall.Umask(0)
-	defer syscall.Umask(old)
-	rapid.Check(t, property)
-}
-
-// TestCore compares the volume with the native filesystem, through restarts,
-// kills, checkpoints and dropped caches.
-func TestCore(t *testing.T) {
-	links, attrs, parent := dirLinks(t), xattrs(t), t.TempDir()
-	checks(t, 15, func(t *rapid.T) {
-		h := newHost(vfs.NewCrashableMem(), "state")
-		must(t, h.open())
-		folder := truth(t, parent)
-		m := &Machine{Test: Core{h.v}, Truth: folder, DirLinks: links, Xattrs: attrs}
-		defer func() {
-			m.Crash()
-			must(t, h.close())
-			must(t, os.RemoveAll(folder.Dir))
-		}()
-		actions := m.Actions()
-		actions["restart"] = func(t *rapid.T) {
-			m.CloseAll(t)
-			m.Note("restart")
-			must(t, h.close())
-			must(t, h.open())
-			m.Test = Core{h.v}
-		}
-		actions["kill"] = func(t *rapid.T) {
-			m.SyncAll(t)
-			m.Note("kill")
-			m.Crash()
-			h.kill(t, rapid.Uint64().Draw(t, "seed"))
-			m.Test = Core{h.v}
-		}
-		actions["checkpoint"] = func(t *rapid.T) {
-			fold := rapid.Bool().Draw(t, "fold")
-			m.Note("checkpoint, fold %v", fold)
-			h.checkpoint(t, fold)
-		}
-		actions["drop caches"] = func(t *rapid.T) {
-			m.Note("drop caches")
-			_, err := h.cache.Drop(ctx)
-			must(t, err)
-		}
-		actions["compare"] = m.Compare
-		t.Repeat(actions)
-		m.CloseAll(t)
-		m.Compare(t)
-	})
-}
-
-// TestMount compares a mount of the kernel's with the native filesystem.
-func TestMount(t *testing.T) {
-	if _, err := os.Stat("/dev/fuse"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	links, attrs, parent := dirLinks(t), xattrs(t), t.TempDir()
-	checks(t, 8, func(t *rapid.T) {
-		h := newHost(vfs.NewCrashableMem(), "state")
-		must(t, h.open())
-		dir, err := os.MkdirTemp(parent, "mount")
-		must(t, err)
-		folder := truth(t, parent)
-		m := &Machine{Test: Folder{dir}, Truth: folder, DirLinks: links, Xattrs: attrs}
-		server := attach(t, h, dir)
-		defer func() {
-			for _, f := range m.handles {
-				_ = f.test.Close()
-			}
-			m.Crash()
-			detach(t, server)
-			must(t, h.close())
-			must(t, os.RemoveAll(folder.Dir))
-		}()
-		actions := m.Actions()
-		actions["remount"] = func(t *rapid.T) {
-			m.CloseAll(t)
-			m.Note("remount")
-			detach(t, server)
-			must(t, h.close())
-			must(t, h.open())
-			server = attach(t, h, dir)
-		}
-		actions["kill"] = func(t *rapid.T) {
-			m.SyncAll(t)
-			m.Note("kill")
-			for _, f := range m.handles {
-				_ = f.test.Close()
-			}
-			m.Crash()
-			detach(t, server)
-			h.kill(t, rapid.Uint64().Draw(t, "seed"))
-			server = attach(t, h, dir)
-		}
-		actions["checkpoint"] = func(t *rapid.T) {
-			fold := rapid.Bool().Draw(t, "fold")
-			m.Note("checkpoint, fold %v", fold)
-			h.checkpoint(t, fold)
-		}
-		actions["compare"] = m.Compare
-		t.Repeat(actions)
-		m.CloseAll(t)
-		m.Compare(t)
-	})
-}
-
-func attach(t tb, h *host, dir string) *mount.Server {
-	s, err := mount.Mount(ctx, mount.Config{Dir: dir, Volume: h.v})
-	must(t, err)
-	return s
-}
-
-func detach(t tb, s *mount.Server) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	must(t, s.Unmount(ctx))
 }
