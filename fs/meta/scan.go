@@ -264,6 +264,16 @@ func (d *DB) Windows(ctx context.Context, ino uint64) ([]uint64, error) {
 	return windows, err
 }
 
+// NextWindow returns the number of the first window at or behind from that an inode has; false if there is none.
+func (d *DB) NextWindow(ctx context.Context, ino, from uint64) (next uint64, ok bool, err error) {
+	key := appendNumbered(nil, ino, KindWindow, from)
+	err = d.scan(ctx, spaceNames, key, appendPrefix(nil, ino, KindWindow+1), ino, func(rk, _ []byte) error {
+		next, ok = keyNumber(rk), true
+		return errStop
+	})
+	return next, ok, err
+}
+
 // Xattrs returns the names of an inode's extended attributes, sorted.
 func (d *DB) Xattrs(ctx context.Context, ino uint64) ([]string, error) {
 	var names []string

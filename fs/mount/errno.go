@@ -34,6 +34,7 @@ var errnos = []struct {
 	{volume.ErrReadOnly, syscall.EROFS},
 	{volume.ErrNotSupported, syscall.EOPNOTSUPP},
 	{volume.ErrAccess, syscall.EACCES},
+	{volume.ErrNoData, syscall.ENXIO},
 	{errKilled, syscall.EINTR},
 	{errTooLate, syscall.EIO},
 	{context.Canceled, syscall.EINTR},

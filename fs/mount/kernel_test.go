@@ -102,7 +102,7 @@ var suites = map[string]func(*testing.T, string){
 	"files": testFiles, "names": testNames, "attributes": testAttributes, "xattrs": testXattrs,
 	"listing": testListing, "umask": testUmask, "mmap": testMmap, "unlinked": testUnlinked,
 	"append": testAppend, "sparse": testSparse, "errors": testErrors, "concurrent": testConcurrent,
-	"programs": testPrograms, "links": testLinks,
+	"programs": testPrograms, "links": testLinks, "space": testSpace,
 }
 
 // TestInside is what the program does.

@@ -41,7 +41,7 @@ func (v *Volume) SetAttr(ctx context.Context, ino uint64, s SetAttr) (Attr, erro
 	s.apply(&attr, v.now())
 	if in.gone {
 		in.attr = attr
-		return in.stat(), nil
+		return v.stat(ctx, in), nil
 	}
 	b := v.db.NewBatch()
 	if s.Mode != nil {
@@ -54,7 +54,7 @@ func (v *Volume) SetAttr(ctx context.Context, ino uint64, s SetAttr) (Attr, erro
 		return Attr{}, fmt.Errorf("record attributes of inode %d: %w", ino, err)
 	}
 	in.attr = attr
-	return in.stat(), nil
+	return v.stat(ctx, in), nil
 }
 
 // apply changes all but the size. ftruncate(2) and truncate(2) change the mtime
@@ -112,10 +112,9 @@ func (v *Volume) truncate(ctx context.Context, in *inode, size uint64) error {
 		return err
 	}
 	if size < in.attr.Size {
-		if err := v.shorten(ctx, in, size); err != nil {
+		if err := v.cutOff(ctx, in, size); err != nil {
 			return err
 		}
-		v.dirtyBytes.Add(-f.dirty.cut(size))
 	}
 	f.sealed = 0
 	if f.solid = min(f.solid, size); f.pending() == 0 {

@@ -48,7 +48,10 @@ func (v *Volume) settle(ctx context.Context, in *inode) error {
 		f.sealed = r.end()
 		v.release(in, r)
 	}
-	return v.settlePages(ctx, in)
+	if err := v.settlePages(ctx, in); err != nil {
+		return err
+	}
+	return v.thinAll(ctx, in)
 }
 
 // release drops a dirty run whose bytes have found another place.

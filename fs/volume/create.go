@@ -53,7 +53,7 @@ func (v *Volume) Create(ctx context.Context, c Caller, dir uint64, name string, 
 	}
 	defer in.mu.Unlock()
 	in.opens++
-	return in.stat(), &File{v: v, in: in}, nil
+	return v.stat(ctx, in), &File{v: v, in: in}, nil
 }
 
 func (v *Volume) make(ctx context.Context, c Caller, dir uint64, name string, a Attr) (Attr, error) {

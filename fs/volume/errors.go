@@ -30,6 +30,7 @@ var (
 	ErrReadOnly     = errors.New("volume is read-only")
 	ErrTooBigXattr  = errors.New("extended attribute larger than 64 KiB")
 	ErrNotSupported = errors.New("not supported")
+	ErrNoData       = errors.New("nothing but holes until the end of the file")
 )
 
 const (

@@ -51,26 +51,34 @@ func alive(t *testing.T, w *world) error {
 }
 
 // compare looks whether what is there is one of the images, and the contents
-// are among those that the files had since.
+// are among those that the files had since. Several images may have the same names
+// for different files.
 func (c *powerCut) compare(w *world) error {
 	got, inos, err := dump(w)
 	if err != nil {
 		return err
 	}
 	tree := got.tree()
-	at := len(c.images) - 1
-	for at >= 0 && c.images[at].tree() != tree {
-		at--
+	err = fmt.Errorf("no state since the last sync has these names:\n%s\nsynced was:\n%s", tree, c.images[0].tree())
+	for at := len(c.images) - 1; at >= 0; at-- {
+		if c.images[at].tree() != tree {
+			continue
+		}
+		if err = c.contents(w, c.images[at], inos); err == nil {
+			return fsck(w)
+		}
 	}
-	if at < 0 {
-		return fmt.Errorf("no state since the last sync has these names:\n%s\nsynced was:\n%s", tree, c.images[0].tree())
-	}
+	return err
+}
+
+// contents compares all files with what they are in an image.
+func (c *powerCut) contents(w *world, s *image, inos map[string]uint64) error {
 	for _, path := range slices.Sorted(maps.Keys(inos)) {
-		if err := c.content(w, path, c.images[at].names[path].id, inos[path]); err != nil {
+		if err := c.content(w, path, s.names[path].id, inos[path]); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	return fsck(w)
+	return nil
 }
 
 // content compares a file with its versions: with the only one, or byte by byte

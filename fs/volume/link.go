@@ -64,5 +64,5 @@ func (v *Volume) link(ctx context.Context, in, d *inode, name string) (Attr, err
 		return Attr{}, fmt.Errorf("record a link to inode %d: %w", in.ino, err)
 	}
 	in.attr, d.attr, in.orphan = attr, parent, false
-	return in.stat(), nil
+	return v.stat(ctx, in), nil
 }

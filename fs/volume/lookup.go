@@ -45,15 +45,7 @@ func (v *Volume) GetAttr(ctx context.Context, ino uint64) (Attr, error) {
 	defer v.put(in)
 	in.mu.RLock()
 	defer in.mu.RUnlock()
-	return in.stat(), nil
-}
-
-// stat is the inode's attributes with the blocks of bytes not committed yet.
-// in.mu is held.
-func (in *inode) stat() Attr {
-	a := in.attr
-	a.Blocks += uint64(in.file.pending()+511) / 512
-	return a
+	return v.stat(ctx, in), nil
 }
 
 // Readlink returns the target of a symbolic link.

@@ -276,6 +276,62 @@ func (r *powerRun) truncate() {
 	r.pending[id] = q
 }
 
+// space punches a hole, or zeroes, in what is written or committed.
+func (r *powerRun) space() {
+	id := r.file()
+	off, n := r.rng.IntN(250_000), 1+r.rng.IntN(100_000)
+	if r.rng.IntN(2) == 0 {
+		off, n = pageStart(off), pageStart(n)+meta.Page
+	}
+	mode := AllocPunchHole | AllocKeepSize
+	if r.rng.IntN(2) == 0 {
+		mode = AllocZeroRange
+		r.flush(id) // a larger size may be recorded with any other change
+	}
+	q := slices.Clone(r.pending[id])
+	clear(q[min(off, len(q)):min(off+n, len(q))])
+	if mode == AllocZeroRange && off+n > len(q) {
+		q = append(q, make([]byte, off+n-len(q))...)
+	}
+	if mode == AllocZeroRange {
+		r.next(func(s *image) { s.files[id] = q }, "zero %d bytes at %d of file %d", n, off, id)
+	} else {
+		r.note("punch %d bytes at %d of file %d", n, off, id)
+	}
+	must(r.t, r.open[id].Allocate(ctx, int64(off), int64(n), mode))
+	if r.pending[id] = q; mode == AllocZeroRange {
+		must(r.t, r.open[id].Flush(ctx))
+	}
+}
+
+func pageStart(n int) int { return n / meta.Page * meta.Page }
+
+// copyRange shares a range of one file with another, or within one.
+func (r *powerRun) copyRange() {
+	src, dst := r.file(), r.file()
+	r.flush(src)
+	r.flush(dst)
+	off, to, n := r.rng.IntN(1+len(r.pending[src])), r.rng.IntN(200_000), 1+r.rng.IntN(150_000)
+	if r.rng.IntN(2) == 0 {
+		off, to = pageStart(off), pageStart(to)
+	}
+	n = min(n, len(r.pending[src])-off)
+	if src == dst && off < to+n && to < off+n {
+		return
+	}
+	q := slices.Clone(r.pending[dst])
+	if n > 0 {
+		q = append(q, make([]byte, max(0, to+n-len(q)))...)
+		copy(q[to:], r.pending[src][off:off+n])
+	}
+	r.next(func(s *image) { s.files[dst] = q }, "copy %d bytes at %d of file %d to %d of file %d", n, off, src, to, dst)
+	got, err := r.open[src].CopyRange(ctx, int64(off), r.open[dst], int64(to), int64(n))
+	if err != nil || got != int64(n) {
+		r.t.Fatalf("copied %d of %d bytes, %v", got, n, err)
+	}
+	r.pending[dst] = q
+}
+
 func (r *powerRun) mkdir() {
 	dir, name, path := r.fresh()
 	id := r.ids
@@ -361,7 +417,7 @@ func (r *powerRun) checkpoint() {
 
 func (r *powerRun) step() {
 	ops := []func(){r.create, r.create, r.write, r.write, r.write, r.write, r.fsync, r.close, r.close, r.truncate,
-		r.mkdir, r.symlink, r.link, r.rename, r.rename, r.unlink, r.xattr}
+		r.space, r.space, r.copyRange, r.copyRange, r.mkdir, r.symlink, r.link, r.rename, r.rename, r.unlink, r.xattr}
 	switch n := r.rng.IntN(len(ops) + 1); {
 	case n < len(ops):
 		ops[n]()
@@ -377,7 +433,7 @@ func (r *powerRun) step() {
 func TestPowerCuts(t *testing.T) {
 	points := 0
 	for seed := range uint64(5) {
-		points += powerCuts(t, seed, 60)
+		points += powerCuts(t, seed, 70)
 	}
 	t.Logf("%d sync points", points)
 }

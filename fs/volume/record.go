@@ -46,6 +46,9 @@ func (v *Volume) recordFile(ctx context.Context, in *inode) error {
 	}
 	in.attr.Flags = r.attr.Flags
 	f.size, f.blocks = r.attr.Size, r.attr.Blocks
+	if f.pending() == 0 {
+		f.solid = r.attr.Size // however it came to be: later bytes that wait do not make it smaller
+	}
 	f.changed, f.edits, f.clipped, in.changed = 0, nil, false, false
 	return nil
 }

@@ -140,6 +140,57 @@ func (d *runs) cut(size uint64) (dropped int64) {
 	return before - d.bytes
 }
 
+// erase zeroes [lo, hi): whole pages within are dropped, what it has of the
+// pages at its two edges stays, as zeros. It returns how many bytes were dropped.
+func (d *runs) erase(lo, hi uint64) (dropped int64) {
+	before := d.bytes
+	from, to := pageUp(lo), pageDown(hi)
+	if from >= to { // no whole page
+		from, to = hi, hi
+	}
+	var kept []*run
+	i := d.touching(lo)
+	j := i
+	for ; j < len(d.list) && d.list[j].off < hi; j++ {
+		r := d.list[j]
+		clear(r.part(lo, from))
+		clear(r.part(to, hi))
+		if r.off >= to || r.end() <= from {
+			kept = append(kept, r)
+			continue
+		}
+		d.bytes -= int64(min(r.end(), to) - max(r.off, from))
+		kept = append(kept, r.split(from, to)...)
+	}
+	d.list = slices.Replace(d.list, i, j, kept...)
+	return before - d.bytes
+}
+
+// split drops [from, to) of a run and returns what is left of it: none, one or
+// two runs, each with a buffer of its own.
+func (r *run) split(from, to uint64) (left []*run) {
+	if r.end() > to {
+		tail := &run{off: to, buf: newBuf(int(r.end() - to))}
+		copy(tail.buf, r.buf[to-r.off:])
+		left = append(left, tail)
+	}
+	if r.off >= from {
+		freeBuf(r.buf)
+		return left
+	}
+	r.buf = r.buf[:from-r.off]
+	return append([]*run{r}, left...)
+}
+
+// part is the run's bytes in [lo, hi).
+func (r *run) part(lo, hi uint64) []byte {
+	lo, hi = max(lo, r.off), min(hi, r.end())
+	if lo >= hi {
+		return nil
+	}
+	return r.buf[lo-r.off : hi-r.off]
+}
+
 // remove drops the i-th run, whose buffer is free afterwards.
 func (d *runs) remove(i int) {
 	d.bytes -= int64(len(d.list[i].buf))

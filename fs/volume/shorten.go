@@ -6,6 +6,33 @@ import (
 	"github.com/hammockfs/hammock/fs/meta"
 )
 
+// cutOff drops what a file has at or behind size, in memory. The page that size
+// is in stays one, if it was none of a hole. in.mu is held exclusively.
+func (v *Volume) cutOff(ctx context.Context, in *inode, size uint64) error {
+	if err := v.loadPages(ctx, in); err != nil {
+		return err
+	}
+	w, page := size/meta.Window, size/meta.Page%windowPages
+	had, err := v.present(ctx, in, w)
+	if err != nil {
+		return err
+	}
+	if err := v.shorten(ctx, in, size); err != nil {
+		return err
+	}
+	v.dirtyBytes.Add(-in.file.dirty.cut(size))
+	if size%meta.Page == 0 || !had.has(page) {
+		return nil
+	}
+	// It has been shortened; that a hole is shown where there was no byte left
+	// would be no reason to fail.
+	if left, err := v.present(ctx, in, w); err == nil && !left.has(page) {
+		in.file.putPage(size/meta.Page, []byte{})
+		in.account(0, 1)
+	}
+	return nil
+}
+
 // shorten drops the extents and pages of a file at or behind size, in memory.
 // in.mu is held exclusively.
 func (v *Volume) shorten(ctx context.Context, in *inode, size uint64) error {

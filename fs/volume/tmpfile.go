@@ -35,5 +35,5 @@ func (v *Volume) Tmpfile(ctx context.Context, c Caller, dir uint64, mode uint32)
 	defer in.mu.Unlock()
 	in.orphan = true
 	in.opens++
-	return in.stat(), &File{v: v, in: in}, nil
+	return v.stat(ctx, in), &File{v: v, in: in}, nil
 }

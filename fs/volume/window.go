@@ -27,6 +27,11 @@ const windowPages = meta.Window / meta.Page
 func (b *pageBits) has(i uint64) bool { return b[i/64]&(1<<(i%64)) != 0 }
 func (b *pageBits) set(i uint64)      { b[i/64] |= 1 << (i % 64) }
 func (b *pageBits) unset(i uint64)    { b[i/64] &^= 1 << (i % 64) }
+func (b *pageBits) subtract(o *pageBits) {
+	for i := range b {
+		b[i] &^= o[i]
+	}
+}
 func (b *pageBits) count() (n int) {
 	for _, w := range b {
 		n += bits.OnesCount64(w)
@@ -115,6 +120,35 @@ func overlay(extents []meta.Extent, e meta.Extent) []meta.Extent {
 	return out
 }
 
+// without cuts [lo, hi) out of extents and says whether that changed anything.
+func without(extents []meta.Extent, lo, hi uint64) ([]meta.Extent, bool) {
+	first := sort.Search(len(extents), func(i int) bool { return extents[i].Off+uint64(extents[i].Len) > lo })
+	if first == len(extents) || extents[first].Off >= hi {
+		return extents, false
+	}
+	out := append(make([]meta.Extent, 0, len(extents)+1), extents[:first]...)
+	for _, x := range extents[first:] {
+		if left, ok := within(x, x.Off, lo); ok {
+			out = append(out, left)
+		}
+		if right, ok := within(x, hi, x.Off+uint64(x.Len)); ok {
+			out = append(out, right)
+		}
+	}
+	return out, true
+}
+
+// within returns the part of an extent that lies in [lo, hi).
+func within(x meta.Extent, lo, hi uint64) (meta.Extent, bool) {
+	from, to := max(x.Off, lo), min(x.Off+uint64(x.Len), hi)
+	if from >= to {
+		return x, false
+	}
+	x.Skip += uint32(from - x.Off)
+	x.Off, x.Len = from, uint32(to-from)
+	return x, true
+}
+
 // trim cuts extents off at size and says whether that changed anything.
 func trim(extents []meta.Extent, size uint64) ([]meta.Extent, bool) {
 	n := sort.Search(len(extents), func(i int) bool { return extents[i].Off+uint64(extents[i].Len) > size })
@@ -127,6 +161,21 @@ func trim(extents []meta.Extent, size uint64) ([]meta.Extent, bool) {
 		out = append(out, x)
 	}
 	return out, true
+}
+
+// next is the first bit at or behind i that is set, or that is not.
+func (b *pageBits) next(i uint64, set bool) (uint64, bool) {
+	for i < windowPages {
+		word := b[i/64]
+		if !set {
+			word = ^word
+		}
+		if word >>= i % 64; word != 0 {
+			return i + uint64(bits.TrailingZeros64(word)), true
+		}
+		i = (i/64 + 1) * 64
+	}
+	return 0, false
 }
 
 // setRange sets the bits [lo, hi).
@@ -142,10 +191,9 @@ func (b *pageBits) setRange(lo, hi uint64) {
 	}
 }
 
-// covered is how many pages of a window are not holes: those that an extent
-// touches and those that exist as pages.
-func (in *inode) covered(w uint64, win *window) int64 {
-	var all pageBits
+// cover says which pages of a window are not holes in what is sealed or small:
+// those that an extent touches and those that exist as pages.
+func (in *inode) cover(w uint64, win *window) (all pageBits) {
 	if b := in.file.pages[w]; b != nil {
 		all = *b
 	}
@@ -155,6 +203,12 @@ func (in *inode) covered(w uint64, win *window) int64 {
 		hi := lo + uint64(win.extents[i].Len)
 		all.setRange(lo/meta.Page, (hi+meta.Page-1)/meta.Page)
 	}
+	return all
+}
+
+// covered is how many pages of a window are not holes, likewise.
+func (in *inode) covered(w uint64, win *window) int64 {
+	all := in.cover(w, win)
 	return int64(all.count())
 }
 
