@@ -29,6 +29,10 @@ func (s *Server) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirE
 // ReadDirPlus implements fuse.RawFileSystem. An entry whose attributes cannot be
 // had is listed without them, and the kernel asks for it when it needs it.
 func (s *Server) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return s.readDirPlus(cancel, in, out, fillEntry)
+}
+
+func (s *Server) readDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList, fill func(*fuse.EntryOut, *volume.Attr)) fuse.Status {
 	req := s.request(cancel, &in.InHeader)
 	defer req.end()
 	return s.list(req, in, func(e fuse.DirEntry) bool {
@@ -40,7 +44,7 @@ func (s *Server) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.
 			return true
 		}
 		if a, err := s.volume.GetAttr(req, e.Ino); err == nil {
-			fillEntry(entry, &a)
+			fill(entry, &a)
 		}
 		return true
 	})

@@ -24,6 +24,9 @@ func outsider(in *fuse.SetXAttrIn) bool {
 // stays open. The library gives the same answer to whoever polls first.
 func awaitMount(*fuse.Server) error { return nil }
 
+// openNoAtime is the flag of an open file whose reads leave its time of access.
+const openNoAtime = syscall.O_NOATIME
+
 // flags are the options for mount(2).
 func (o *Options) flags() (flags uintptr) {
 	for _, f := range []struct {
@@ -31,7 +34,8 @@ func (o *Options) flags() (flags uintptr) {
 		flag uintptr
 	}{
 		{o.ReadOnly, syscall.MS_RDONLY}, {!o.Suid, syscall.MS_NOSUID}, {!o.Dev, syscall.MS_NODEV},
-		{o.NoExec, syscall.MS_NOEXEC}, {o.NoAtime, syscall.MS_NOATIME}, {o.Sync, syscall.MS_SYNCHRONOUS},
+		{o.NoExec, syscall.MS_NOEXEC}, {!o.Atime, syscall.MS_NOATIME}, {o.NoDirAtime, syscall.MS_NODIRATIME},
+		{o.Sync, syscall.MS_SYNCHRONOUS}, {o.DirSync, syscall.MS_DIRSYNC},
 	} {
 		if f.set {
 			flags |= f.flag

@@ -10,7 +10,10 @@ import (
 
 // Elsewhere the package builds, so that the rest of the program does, and Mount
 // refuses: what it does is made for Linux (/dev/fuse, mountinfo, the bdi).
-const kernelCapabilities = 0
+const (
+	kernelCapabilities = 0
+	openNoAtime        = 0
+)
 
 func awaitMount(f *fuse.Server) error { return f.WaitMount() }
 

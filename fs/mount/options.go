@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -16,9 +17,25 @@ type Options struct {
 	// Suid and Dev allow set-ID programs and device files; both need root.
 	Suid, Dev bool
 	NoExec    bool
-	NoAtime   bool
-	Sync      bool // every write(2) is an fsync too
+	// Atime has reads note the time of access, by the rule of relatime; see
+	// accessed. NoDirAtime leaves directories out.
+	Atime, NoDirAtime bool
+	// Sync makes every change survive a power cut before it returns, DirSync
+	// those of directories.
+	Sync, DirSync bool
+	// UIDs and GIDs translate owners between the volume and this machine.
+	UIDs, GIDs IDMap
+	// IDMapped lets root bind the mount elsewhere with the kernel's own
+	// translation (mount_setattr). Most requests then do not say who asks, so it
+	// is not so by itself.
+	IDMapped bool
+	// Source is what lists of mounts call it; "hammock" if empty.
+	Source string
 }
+
+// ErrUnknownOption is the error of ParseOptions for a word that it does not
+// know; it names the word.
+var ErrUnknownOption = errors.New("unknown mount option")
 
 // ParseOptions parses a list as of mount -o, such as "ro,allow_other". Several
 // lists may be joined by commas; later words win over earlier ones. What
@@ -37,52 +54,95 @@ func ParseOptions(list string) (Options, error) {
 }
 
 // switches are the options without a value: the field, and what to make of it.
+// Time of access is noted by one rule only, so atime, which leaves the choice to
+// the kernel elsewhere, is relatime here as it is there.
 var switches = map[string]struct {
 	field func(*Options) *bool
 	value bool
 }{
-	"ro":                  {func(o *Options) *bool { return &o.ReadOnly }, true},
-	"rw":                  {func(o *Options) *bool { return &o.ReadOnly }, false},
-	"allow_other":         {func(o *Options) *bool { return &o.AllowOther }, true},
-	"nonempty":            {func(o *Options) *bool { return &o.NonEmpty }, true},
-	"writeback":           {func(o *Options) *bool { return &o.Writeback }, true},
-	"suid":                {func(o *Options) *bool { return &o.Suid }, true},
-	"nosuid":              {func(o *Options) *bool { return &o.Suid }, false},
-	"dev":                 {func(o *Options) *bool { return &o.Dev }, true},
-	"nodev":               {func(o *Options) *bool { return &o.Dev }, false},
-	"noexec":              {func(o *Options) *bool { return &o.NoExec }, true},
-	"exec":                {func(o *Options) *bool { return &o.NoExec }, false},
-	"noatime":             {func(o *Options) *bool { return &o.NoAtime }, true},
-	"atime":               {func(o *Options) *bool { return &o.NoAtime }, false},
-	"relatime":            {func(o *Options) *bool { return &o.NoAtime }, false},
-	"sync":                {func(o *Options) *bool { return &o.Sync }, true},
-	"async":               {func(o *Options) *bool { return &o.Sync }, false},
-	"sync=peers":          {func(o *Options) *bool { return &o.SyncPeers }, true},
-	"sync=local":          {func(o *Options) *bool { return &o.SyncPeers }, false},
-	"defaults":            {},
-	"auto":                {},
-	"noauto":              {},
-	"user":                {},
-	"users":               {},
-	"nouser":              {},
-	"owner":               {},
-	"nofail":              {},
-	"_netdev":             {},
-	"default_permissions": {}, // always so
+	"ro":            {func(o *Options) *bool { return &o.ReadOnly }, true},
+	"rw":            {func(o *Options) *bool { return &o.ReadOnly }, false},
+	"allow_other":   {func(o *Options) *bool { return &o.AllowOther }, true},
+	"nonempty":      {func(o *Options) *bool { return &o.NonEmpty }, true},
+	"writeback":     {func(o *Options) *bool { return &o.Writeback }, true},
+	"suid":          {func(o *Options) *bool { return &o.Suid }, true},
+	"nosuid":        {func(o *Options) *bool { return &o.Suid }, false},
+	"dev":           {func(o *Options) *bool { return &o.Dev }, true},
+	"nodev":         {func(o *Options) *bool { return &o.Dev }, false},
+	"noexec":        {func(o *Options) *bool { return &o.NoExec }, true},
+	"exec":          {func(o *Options) *bool { return &o.NoExec }, false},
+	"noatime":       {func(o *Options) *bool { return &o.Atime }, false},
+	"atime":         {func(o *Options) *bool { return &o.Atime }, true},
+	"relatime":      {func(o *Options) *bool { return &o.Atime }, true},
+	"norelatime":    {func(o *Options) *bool { return &o.Atime }, false},
+	"nostrictatime": {},
+	"nodiratime":    {func(o *Options) *bool { return &o.NoDirAtime }, true},
+	"diratime":      {func(o *Options) *bool { return &o.NoDirAtime }, false},
+	"sync":          {func(o *Options) *bool { return &o.Sync }, true},
+	"async":         {func(o *Options) *bool { return &o.Sync }, false},
+	"dirsync":       {func(o *Options) *bool { return &o.DirSync }, true},
+	"idmapped":      {func(o *Options) *bool { return &o.IDMapped }, true},
+	"sync=peers":    {func(o *Options) *bool { return &o.SyncPeers }, true},
+	"sync=local":    {func(o *Options) *bool { return &o.SyncPeers }, false},
+}
+
+// passed are words for others (mount(8), systemd), and what is always so.
+var passed = words("defaults auto noauto user users nouser owner group nofail _netdev silent loud " +
+	"lazytime nolazytime nomand noiversion acl user_xattr default_permissions")
+
+// passedPrefixes begin words for others that carry a value.
+var passedPrefixes = []string{"x-", "X-", "comment=", "user="}
+
+// refused are words that are known and cannot be had; the value says why.
+var refused = map[string]string{
+	"remount":     "options cannot be changed while it is mounted: unmount it and mount it again",
+	"allow_root":  "the kernel cannot admit root alone; allow_other admits all users, as permissions allow",
+	"strictatime": "reads that the kernel answers from its memory are not seen; relatime is what can be had",
+	"mand":        "Linux has no mandatory locks any more",
+	"noacl":       "access control lists cannot be switched off",
+}
+
+// valued are the options with a value of their own.
+var valued = map[string]func(o *Options, value string) error{
+	"fsname": func(o *Options, value string) error { o.Source = value; return nil },
+	"uidmap": func(o *Options, value string) (err error) { o.UIDs, err = parseIDMap(value); return err },
+	"gidmap": func(o *Options, value string) (err error) { o.GIDs, err = parseIDMap(value); return err },
+}
+
+func words(list string) map[string]bool {
+	set := map[string]bool{}
+	for w := range strings.FieldsSeq(list) {
+		set[w] = true
+	}
+	return set
 }
 
 func (o *Options) set(word string) error {
-	if strings.HasPrefix(word, "x-") {
+	if s, ok := switches[word]; ok {
+		if s.field != nil {
+			*s.field(o) = s.value
+		}
 		return nil
 	}
-	s, ok := switches[word]
-	if !ok {
-		return fmt.Errorf("unknown mount option %q", word)
+	if passed[word] {
+		return nil
 	}
-	if s.field != nil {
-		*s.field(o) = s.value
+	for _, prefix := range passedPrefixes {
+		if strings.HasPrefix(word, prefix) {
+			return nil
+		}
 	}
-	return nil
+	if why, ok := refused[word]; ok {
+		return fmt.Errorf("the mount option %s cannot be had: %s", word, why)
+	}
+	name, value, _ := strings.Cut(word, "=")
+	if set := valued[name]; set != nil {
+		if err := set(o, value); err != nil {
+			return fmt.Errorf("mount option %s: %w", name, err)
+		}
+		return nil
+	}
+	return fmt.Errorf("%w %q", ErrUnknownOption, word)
 }
 
 // check refuses what this user may not have.
@@ -113,14 +173,17 @@ func userAllowOther(conf string) bool {
 	return false
 }
 
-// words are the options for fusermount3, as flags are those for mount(2).
+// words are the options for fusermount3, as flags are those for mount(2). That
+// the kernel itself notes no times of access is said either way: it never does
+// for FUSE.
 func (o *Options) words() (words []string) {
 	for _, f := range []struct {
 		set  bool
 		word string
 	}{
 		{o.ReadOnly, "ro"}, {!o.Suid, "nosuid"}, {!o.Dev, "nodev"},
-		{o.NoExec, "noexec"}, {o.NoAtime, "noatime"}, {o.Sync, "sync"},
+		{o.NoExec, "noexec"}, {!o.Atime, "noatime"}, {o.NoDirAtime, "nodiratime"},
+		{o.Sync, "sync"}, {o.DirSync, "dirsync"},
 	} {
 		if f.set {
 			words = append(words, f.word)

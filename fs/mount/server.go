@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,6 +139,9 @@ func checkDevice(path string) error {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENXIO):
 		return fmt.Errorf("%s is missing: this system has no FUSE (load it with \"modprobe fuse\"; a container needs \"--device %s --cap-add SYS_ADMIN\")", path, path)
 	case errors.Is(err, fs.ErrPermission):
+		if _, err := helper(); err == nil {
+			return nil // it opens the device with its own rights
+		}
 		return fmt.Errorf("%s may not be opened by this user; it should be readable and writable for all (chmod 666 %s)", path, path)
 	case err != nil:
 		return fmt.Errorf("%s cannot be opened: %w", path, err)
@@ -153,7 +157,7 @@ func (s *Server) attach(o *Options, root bool) (*fuse.Server, error) {
 	if root {
 		opts.DirectMountStrict, opts.DirectMountFlags = true, o.flags()
 		var server *fuse.Server
-		if server, direct = fuse.NewServer(s, s.dir, opts); direct == nil {
+		if server, direct = fuse.NewServer(s.face(o), s.dir, opts); direct == nil {
 			return server, nil
 		}
 		_ = clearStale(s.dir) // if it was mounted and then did not answer
@@ -166,12 +170,32 @@ func (s *Server) attach(o *Options, root bool) (*fuse.Server, error) {
 		return nil, err
 	}
 	opts.Options = append(opts.Options, o.words()...)
-	server, err := fuse.NewServer(s, s.dir, opts)
+	server, err := fuse.NewServer(s.face(o), s.dir, opts)
 	if err != nil {
 		_ = clearStale(s.dir)
-		return nil, fmt.Errorf("mount %s: %s", s.dir, strings.TrimSpace(errors.Join(direct, err).Error()))
+		return nil, fmt.Errorf("mount %s: %s (what the helper itself says about it is on standard error, or in the log)",
+			s.dir, strings.TrimSpace(errors.Join(direct, err).Error()))
 	}
 	return server, nil
+}
+
+// face is the server with what the options put before it; without them it is
+// the server itself.
+func (s *Server) face(o *Options) fuse.RawFileSystem {
+	var face fuse.RawFileSystem = s
+	if len(o.UIDs)+len(o.GIDs) > 0 {
+		face = &idMapped{Server: s, uids: o.UIDs, gids: o.GIDs}
+	}
+	if o.ReadOnly {
+		return readOnly{face}
+	}
+	if o.Atime {
+		face = &accessed{RawFileSystem: face, server: s, dirs: !o.NoDirAtime}
+	}
+	if o.Sync || o.DirSync {
+		face = &synced{RawFileSystem: face, server: s, all: o.Sync}
+	}
+	return face
 }
 
 // helper finds the program that mounts for users who are not root.
@@ -192,12 +216,14 @@ func (s *Server) mountOptions(o *Options) *fuse.MountOptions {
 	}
 	return &fuse.MountOptions{
 		AllowOther: o.AllowOther, Options: []string{"default_permissions"},
-		Name: "hammock", FsName: "hammock",
+		Name: "hammock", FsName: cmp.Or(o.Source, "hammock"),
 		MaxWrite: maxWrite, MaxBackground: maxBackground, MaxInflightRequestBytes: maxInflight,
-		DisableSplice: true, ExplicitDataCacheControl: true, EnableSymlinkCaching: true, EnableAcl: true,
-		ExtraCapabilities: extra,
-		Logger:            slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		PanicHandler:      s.panicked,
+		DisableSplice: true, ExplicitDataCacheControl: true, EnableAcl: true,
+		EnableSymlinkCaching: !o.Atime || o.ReadOnly,
+		IDMappedMount:        o.IDMapped,
+		ExtraCapabilities:    extra,
+		Logger:               slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		PanicHandler:         s.panicked,
 	}
 }
 
