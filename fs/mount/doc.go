@@ -12,10 +12,11 @@
 // of files that are opened again, and never to drop them on its own.
 //
 // Permissions are the kernel's business (default_permissions), access control
-// lists included, which it reads as attributes and remembers, absent ones too.
-// The umask is applied by the volume, once, and not by the kernel: where a
-// directory hands down a list it does not count. What the kernel leaves to us is
-// to take set-ID bits and capabilities from files that are changed.
+// lists included, which it reads as attributes and remembers, absent ones too
+// (but not those of the top directory, which it knows before it knows us). The
+// umask is applied by the volume, once, and not by the kernel: where a directory
+// hands down a list it does not count. What the kernel leaves to us is to take
+// set-ID bits and capabilities from files that are changed.
 //
 // Traps.
 //

@@ -20,13 +20,17 @@ const maxTarget = 4095
 // Mknod makes a regular file, a FIFO, a socket or a device, as the type in mode
 // says; a mode without a type makes a regular file.
 func (v *Volume) Mknod(ctx context.Context, c Caller, dir uint64, name string, mode, rdev uint32) (Attr, error) {
-	if mode&modeType == 0 {
-		mode |= modeReg
-	}
-	if mode&modeType == modeDir || mode&modeType == modeLink {
+	kind := mode & modeType
+	switch kind {
+	case 0:
+		kind = modeReg
+	case modeReg, modeFIFO, modeSocket:
+	case modeChar, modeBlock:
+		return v.make(ctx, c, dir, name, Attr{Mode: kind | mode&modePerm, Rdev: rdev, Nlink: 1})
+	default:
 		return Attr{}, ErrInvalid
 	}
-	return v.make(ctx, c, dir, name, Attr{Mode: mode, Rdev: rdev, Nlink: 1})
+	return v.make(ctx, c, dir, name, Attr{Mode: kind | mode&modePerm, Nlink: 1})
 }
 
 // Mkdir makes an empty directory.

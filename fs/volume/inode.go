@@ -11,16 +11,19 @@ import (
 
 // File types and bits of a mode, as in stat(2).
 const (
-	modeType = 0o170000
-	modeReg  = 0o100000
-	modeDir  = 0o040000
-	modeChar = 0o020000
-	modeLink = 0o120000
-	modeUID  = 0o4000
-	modeGID  = 0o2000
-	modeExec = 0o0010 // group may execute
-	modePerm = 0o7777
-	modeRWX  = 0o777
+	modeType   = 0o170000
+	modeReg    = 0o100000
+	modeDir    = 0o040000
+	modeChar   = 0o020000
+	modeBlock  = 0o060000
+	modeFIFO   = 0o010000
+	modeSocket = 0o140000
+	modeLink   = 0o120000
+	modeUID    = 0o4000
+	modeGID    = 0o2000
+	modeExec   = 0o0010 // group may execute
+	modePerm   = 0o7777
+	modeRWX    = 0o777
 )
 
 // Bits of meta.Inode.Flags: what an inode may have, so that what it certainly

@@ -154,6 +154,10 @@ func TestNames(t *testing.T) {
 	_, err := w.v.Mkdir(ctx, Caller{}, Root, strings.Repeat("n", 256), 0o755)
 	wantErr(t, "256 bytes", err, ErrNameTooLong)
 	w.mkdir(t, Root, strings.Repeat("\xff", 255))
+	for _, mode := range []uint32{modeDir, modeLink, 0o170000, 0o030000} {
+		_, err := w.v.Mknod(ctx, Caller{}, Root, "n", mode|0o644, 0)
+		wantErr(t, fmt.Sprintf("mknod %o", mode), err, ErrInvalid)
+	}
 	_, err = w.v.Symlink(ctx, Caller{}, Root, "s", strings.Repeat("t", 4096))
 	wantErr(t, "a long target", err, ErrNameTooLong)
 	_, err = w.v.Symlink(ctx, Caller{}, Root, "s", "")
