@@ -19,12 +19,17 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hammockfs/hammock/integration/posix"
 )
 
 // buildFolder is where the binary is built, once, for all tests.
 var buildFolder string
 
 func TestMain(m *testing.M) {
+	if status, asked := posix.Main(); asked {
+		os.Exit(status)
+	}
 	flag.Parse()
 	os.Exit(run(m))
 }

@@ -34,6 +34,7 @@ var layers = map[string][]string{
 		"fs/cache", "fs/meta", "fs/volume", "fs/mount"},
 	"integration":       {},
 	"integration/model": {"fs/volume"},
+	"integration/posix": {},
 }
 
 // doors says who may import a module of somebody else's that enters the

@@ -1,0 +1,5 @@
+//go:build linux
+
+package posix
+
+func bePeer() error { return nil }

@@ -1,0 +1,179 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hammockfs/hammock/integration/posix"
+)
+
+// TestPosix runs the cases of package posix in a folder of ext4 and in a
+// mounted one, and compares. What the cases leave behind must then be the same,
+// to the nanosecond, after a remount and after a kill of the daemon.
+func TestPosix(t *testing.T) {
+	needMount(t)
+	needRoot(t) // most of the cases that are about permissions need more than one user
+	native := ext4Folder(t)
+	w := newWorld(t, 0, "solo")
+	w.unmount()
+	w.mount("-o", posixOptions)
+	truth, test := runPosix(t, native), runPosix(t, w.path())
+	for _, fault := range posix.Compare(truth, test, posix.Differences) {
+		t.Error(fault)
+	}
+	steps := 0
+	for _, tr := range truth {
+		steps += len(tr.Steps)
+	}
+	t.Logf("%d cases, %d steps", len(truth), steps)
+	before := lookPosix(t, w.path())
+	w.unmount()
+	w.mount("-o", posixOptions)
+	sameLook(t, "after a remount", before, lookPosix(t, w.path()))
+	w.killMount()
+	w.mount("-o", posixOptions)
+	sameLook(t, "after a kill", before, lookPosix(t, w.path()))
+	w.unmount()
+	w.check("--data")
+}
+
+// posixOptions lets other users, set-ID programs and devices in, as on a disk.
+const posixOptions = "allow_other,suid,dev"
+
+// posixLimit is for one run of all cases.
+const posixLimit = 3 * time.Minute
+
+// posixProcess runs this program as package posix wants it, in a namespace of
+// mounts of its own if root does it, and returns what it wrote. A process that
+// hangs is ended with all that it has started.
+func posixProcess(t *testing.T, do, dir string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), posixLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), posix.EnvDo+"="+do, posix.EnvDir+"="+dir, "GODEBUG=asyncpreemptoff=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+	}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = 10 * time.Second
+	var out, diag bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &diag
+	if err := cmd.Run(); err != nil {
+		d := diag.String()
+		t.Fatalf("%s in %s: %v\n%s", do, dir, errors.Join(err, ctx.Err()), d[max(0, len(d)-8000):])
+	}
+	return out.Bytes()
+}
+
+func runPosix(t *testing.T, dir string) (list []posix.Transcript) {
+	t.Helper()
+	start := time.Now()
+	out := json.NewDecoder(bytes.NewReader(posixProcess(t, posix.DoCases, dir)))
+	for {
+		var tr posix.Transcript
+		if err := out.Decode(&tr); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, tr)
+	}
+	t.Logf("%s: %v", dir, time.Since(start).Round(time.Millisecond))
+	if path := os.Getenv("HAMMOCK_POSIX_KEEP"); path != "" {
+		keepTranscript(t, filepath.Join(path, strings.ReplaceAll(strings.Trim(dir, "/"), "/", "_")), list)
+	}
+	return list
+}
+
+// keepTranscript writes a transcript to a file, for who writes new cases.
+func keepTranscript(t *testing.T, path string, list []posix.Transcript) {
+	var text strings.Builder
+	for _, tr := range list {
+		for _, s := range tr.Steps {
+			fmt.Fprintf(&text, "%s: %s: %s\n", tr.Case, s.Call, s.Result)
+		}
+	}
+	if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
+		t.Error(err)
+	}
+}
+
+func lookPosix(t *testing.T, dir string) []string {
+	t.Helper()
+	return strings.Split(string(posixProcess(t, posix.DoLook, dir)), "\n")
+}
+
+func sameLook(t *testing.T, when string, before, now []string) {
+	t.Helper()
+	if len(before) != len(now) {
+		t.Errorf("%s: %d names, before %d", when, len(now), len(before))
+		return
+	}
+	for i := range before {
+		if before[i] != now[i] {
+			t.Errorf("%s:\n     %s\nwas  %s", when, now[i], before[i])
+		}
+	}
+}
+
+// ext4Folder is an empty folder of ext4: below the folder for temporary files
+// if that is one, else in a file system of its own.
+func ext4Folder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if isExt4(t, dir) {
+		return dir
+	}
+	image := filepath.Join(dir, "image")
+	point := filepath.Join(dir, "ext4")
+	if err := errors.Join(os.Mkdir(point, 0o755), os.WriteFile(image, nil, 0o600), os.Truncate(image, 512<<20)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"mkfs.ext4", "-q", "-F", "-b", "4096", image}, {"mount", "-o", "loop", image, point}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			missing(t, "there is no ext4 to compare with: %v: %v\n%s", args, err, out)
+		}
+	}
+	t.Cleanup(func() { _ = unix.Unmount(point, unix.MNT_DETACH) })
+	folder := filepath.Join(point, "folder")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// isExt4 asks the list of mounts: ext2 and ext3 have the same number in statfs.
+func isExt4(t *testing.T, dir string) bool {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	device := fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
+	for line := range strings.Lines(string(b)) {
+		before, after, _ := strings.Cut(line, " - ")
+		if words := strings.Fields(before); len(words) > 2 && words[2] == device {
+			return strings.HasPrefix(after, "ext4 ")
+		}
+	}
+	return false
+}
