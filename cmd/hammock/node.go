@@ -23,7 +23,7 @@ const (
 	memoryLimit   = 440<<20 - outsideHeap // for the runtime's collector to respect
 	dirtyBudget   = 48 << 20              // written, not yet sealed
 	blockBudget   = 64 << 20              // opened blocks
-	metaBudget    = 48 << 20              // index, tree nodes
+	metaBudget    = 96 << 20              // index, tree nodes
 	placeBudget   = 96 << 20              // shards in flight
 	depotBudget   = 32 << 20              // others' shards in flight
 	journalBudget = 64 << 20              // on disk, not in memory

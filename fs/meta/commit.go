@@ -135,7 +135,7 @@ func (d *DB) crowded() bool {
 }
 
 // memTable is the size in bytes at which Pebble's memory is flushed.
-func (d *DB) memTable() int64 { return max(d.cfg.Memory/8, 1<<20) }
+func (d *DB) memTable() int64 { return max(d.cfg.Memory/12, 1<<20) }
 
 func (d *DB) kick() {
 	select {

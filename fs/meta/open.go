@@ -81,8 +81,12 @@ func openFiles(ctx context.Context, cfg Config) (*DB, error) {
 	return d, nil
 }
 
+// indexBlock is the size in bytes up to which the index of a table stays in one block: every level more is a read more for
+// whoever looks for something, and what is looked for is mostly not there.
+const indexBlock = 1 << 20
+
 func (d *DB) openPebble() error {
-	d.pcache = pebble.NewCache(d.cfg.Memory / 4)
+	d.pcache = pebble.NewCache(d.cfg.Memory * 3 / 8)
 	o := &pebble.Options{
 		FS: overlayFS{atrest.New(d.cfg.FS, &d.cfg.AtRest, d.beforeSync), d.disk},
 		// The journal is the log. What Pebble has not written to tables dies with the process and is replayed.
@@ -101,6 +105,7 @@ func (d *DB) openPebble() error {
 	o.Experimental.ReadSamplingMultiplier = -1 // or closing an iterator might wait for the manifest
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].IndexBlockSize = indexBlock
 	}
 	o.EnsureDefaults()
 	dir := d.cfg.FS.PathJoin(d.cfg.Dir, "overlay")

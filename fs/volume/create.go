@@ -106,6 +106,7 @@ func (v *Volume) makeInode(ctx context.Context, c Caller, dir uint64, name strin
 	}
 	b.PutInode(&parent)
 	in := v.adopt(a)
+	defer d.absent.end(name)
 	if err := v.db.Commit(ctx, b); err != nil {
 		v.abandon(in)
 		return nil, fmt.Errorf("record a new inode in directory %d: %w", dir, err)
@@ -119,6 +120,9 @@ func (v *Volume) makeInode(ctx context.Context, c Caller, dir uint64, name strin
 func (v *Volume) vacant(ctx context.Context, d *inode, name string) error {
 	if d.gone {
 		return ErrNotExist
+	}
+	if d.absent.has(name) {
+		return nil
 	}
 	_, err := v.db.Lookup(ctx, d.ino, name)
 	switch {

@@ -56,6 +56,8 @@ type inode struct {
 	opens   int
 	file    content           // of a regular file
 	ghost   map[string][]byte // extended attributes of a gone inode
+
+	absent absence // of a directory; has a lock of its own
 }
 
 func (in *inode) isDir() bool { return in.kind == modeDir }

@@ -60,6 +60,7 @@ func (v *Volume) link(ctx context.Context, in, d *inode, name string) (Attr, err
 	in.record(b, attr)
 	b.PutDirent(d.ino, name, in.ino, uint8(attr.Mode>>12))
 	b.PutInode(&parent)
+	defer d.absent.end(name)
 	if err := v.db.Commit(ctx, b); err != nil {
 		return Attr{}, fmt.Errorf("record a link to inode %d: %w", in.ino, err)
 	}

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/hammockfs/hammock/fs/meta"
@@ -28,11 +29,20 @@ func (v *Volume) Lookup(ctx context.Context, dir uint64, name string) (Attr, err
 	if len(name) > MaxName {
 		return Attr{}, ErrNameTooLong
 	}
-	d, err := v.db.Lookup(ctx, dir, name)
+	d, err := v.dir(ctx, dir)
 	if err != nil {
 		return Attr{}, err
 	}
-	return v.GetAttr(ctx, d.Ino)
+	defer v.put(d)
+	added := d.absent.begin()
+	e, err := v.db.Lookup(ctx, dir, name)
+	if errors.Is(err, ErrNotExist) {
+		d.absent.note(name, added)
+	}
+	if err != nil {
+		return Attr{}, err
+	}
+	return v.GetAttr(ctx, e.Ino)
 }
 
 // GetAttr returns the attributes of an inode, as they are with everything that

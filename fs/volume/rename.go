@@ -211,6 +211,7 @@ func (m *move) replace(ctx context.Context) error {
 	if to != from {
 		b.PutInode(to)
 	}
+	defer m.to.absent.end(m.nname)
 	if err := v.db.Commit(ctx, b); err != nil {
 		return fmt.Errorf("record the move of inode %d: %w", m.src.ino, err)
 	}

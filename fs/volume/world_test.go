@@ -33,14 +33,16 @@ func (n *numbers) AddChunk(id crypt.ID, r *crypt.Ref) error { return n.db.AddChu
 
 // world is what outlives a volume: its files and its keys.
 type world struct {
-	fs    vfs.FS
-	keys  [3]crypt.Key
-	dev   *crypt.Device
-	limit int64 // of the cache
-	log   int64 // of the journal, after which the overlay is flushed
-	fill  int   // of a stripe
-	cfg   Config
-	clock *clock
+	fs     vfs.FS
+	keys   [3]crypt.Key
+	dev    *crypt.Device
+	limit  int64  // of the cache
+	log    int64  // of the journal, after which the overlay is flushed
+	fill   int    // of a stripe
+	dir    string // before the names of its folders
+	memory int64  // of the metadata
+	cfg    Config
+	clock  *clock
 
 	cache *cache.Cache
 	db    *meta.DB
@@ -67,7 +69,7 @@ func (c *clock) advance(d time.Duration) {
 }
 
 func newWorld() *world {
-	w := &world{fs: vfs.NewMem(), dev: crypt.NewDevice(), limit: 1 << 30, log: 8 << 20, fill: 4 << 20,
+	w := &world{fs: vfs.NewMem(), dev: crypt.NewDevice(), limit: 1 << 30, log: 8 << 20, fill: 4 << 20, memory: 8 << 20,
 		clock: &clock{now: time.Unix(1_800_000_000, 0)}}
 	for i := range w.keys {
 		w.keys[i] = crypt.NewKey()
@@ -89,14 +91,14 @@ func (w *world) open(t testing.TB) {
 	nums := &numbers{}
 	var err error
 	w.cache, err = cache.Open(cache.Config{
-		FS: w.fs, Dir: "cache", Sealer: crypt.NewSealer(w.keys[0], crypt.SuiteAES), Numbers: nums, Index: nums,
+		FS: w.fs, Dir: w.dir + "cache", Sealer: crypt.NewSealer(w.keys[0], crypt.SuiteAES), Numbers: nums, Index: nums,
 		Limit: w.limit, Memory: 8 << 20, Target: func(uint8) int { return w.fill }, Now: w.clock.Now,
 	})
 	must(t, err)
 	c := w.cache
 	w.db, err = meta.Open(ctx, meta.Config{
-		FS: w.fs, Dir: "meta", AtRest: w.keys[1], NameKey: w.keys[2], Device: w.dev, Volume: crypt.Sum([]byte("volume")),
-		Epoch: crypt.Epoch{Number: 1, Secret: w.keys[0]}, Chunks: c, Encode: encode, Memory: 8 << 20, Journal: w.log,
+		FS: w.fs, Dir: w.dir + "meta", AtRest: w.keys[1], NameKey: w.keys[2], Device: w.dev, Volume: crypt.Sum([]byte("volume")),
+		Epoch: crypt.Epoch{Number: 1, Secret: w.keys[0]}, Chunks: c, Encode: encode, Memory: w.memory, Journal: w.log,
 		SyncStripes: func(ctx context.Context) error { return c.Sync(ctx) }, ValidRef: c.Valid, Now: w.clock.Now,
 	})
 	must(t, err)
