@@ -101,6 +101,11 @@ func newServer(ctx context.Context, cfg *Config, o *Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	return unmounted(ctx, cfg, o, dir), nil
+}
+
+// unmounted is a server that answers requests and is not attached to anything.
+func unmounted(ctx context.Context, cfg *Config, o *Options, dir string) *Server {
 	s := &Server{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		volume:        cfg.Volume, log: cfg.Log, dir: dir,
@@ -113,7 +118,7 @@ func newServer(ctx context.Context, cfg *Config, o *Options) (*Server, error) {
 		s.peers = cfg.SyncPeers
 	}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	return s, nil
+	return s
 }
 
 // closeOnExec keeps the device out of programs that the daemon starts: one that
