@@ -40,8 +40,9 @@ cross:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count 1 ./...
 
-# Hours, not minutes: longer fuzzing, more kills.
-soak: setup build
+# Hours, not minutes: longer fuzzing, more kills, large programs.
+soak: build
+	sh .ci/setup soak
 	FUZZTIME=10m sh .ci/fuzz
 	HAMMOCK_SOAK=1 $(GO) test -count 1 -timeout 12h ./integration/...
 

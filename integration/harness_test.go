@@ -131,8 +131,9 @@ type node struct {
 // loopback network.
 type world struct {
 	*node
-	words string
-	peers []*node
+	words   string
+	peers   []*node
+	options string // of newSolo
 }
 
 // newWorld starts a volume of a policy with so many peers and mounts it; more
@@ -152,8 +153,15 @@ func newWorld(t *testing.T, peers int, policy string, flags ...string) *world {
 func newSolo(t *testing.T, options string) *world {
 	t.Helper()
 	w := newVolume(t, "2+1")
-	w.mount("-o", options)
+	w.options = options
+	w.mountAgain()
 	return w
+}
+
+// mountAgain mounts a volume of newSolo with its options.
+func (w *world) mountAgain() {
+	w.t.Helper()
+	w.mount("-o", w.options)
 }
 
 // newVolume makes a volume that is not yet mounted.

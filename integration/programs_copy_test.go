@@ -24,6 +24,7 @@ func oddTree(t *testing.T, source string) string {
 		truncate -s 10M sparse; printf end >>sparse; printf middle | dd of=sparse bs=1 seek=5000000 conv=notrunc status=none
 		chmod 4711 empty; touch -d '1969-12-31 23:59:58.123456789 UTC' empty; mkdir -m 2750 group
 		setfattr -n user.empty empty; setfattr -n user.note -v "some text" "$f"; setfattr -n user.folder -v 1 sticky
+		setfacl -m u:daemon:rwx,g:daemon:r,m::rx empty; setfacl -m d:u:daemon:rwx,d:g::r-x group; setfacl -m u:daemon:- "$f"
 		if [ "$(id -u)" = 0 ]; then
 			mknod null c 1 3; chown 12345:54321 hard; setfattr -n trusted.t -v 2 empty; chown -h 5:6 link
 		fi
@@ -36,17 +37,17 @@ func oddTree(t *testing.T, source string) string {
 func runTar(t *testing.T, w *world, dir string) {
 	tree := oddTree(t, "encoding")
 	archive := filepath.Join(t.TempDir(), "tree.tar")
-	program(t, tree, "tar", "-S", "--xattrs", "--xattrs-include=*", "-cf", archive, ".")
+	program(t, tree, "tar", "-S", "--acls", "--xattrs", "--xattrs-include=*", "-cf", archive, ".")
 	out := filepath.Join(dir, "out")
 	if err := os.Mkdir(out, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	program(t, out, "tar", "-S", "--xattrs", "--xattrs-include=*", "-xpf", archive)
+	program(t, out, "tar", "-S", "--acls", "--xattrs", "--xattrs-include=*", "-xpf", archive)
 	sameTrees(t, tree, out)
 	w.elsewhere()
 	sameTrees(t, tree, out)
 	again := filepath.Join(dir, "again.tar")
-	program(t, out, "tar", "-S", "--xattrs", "--xattrs-include=*", "-cf", again, ".")
+	program(t, out, "tar", "-S", "--acls", "--xattrs", "--xattrs-include=*", "-cf", again, ".")
 	program(t, tree, "tar", "-S", "-df", again)
 }
 
@@ -73,7 +74,7 @@ func runRsync(t *testing.T, w *world, dir string) {
 	update := func(flags ...string) {
 		t.Helper()
 		for _, to := range []string{twin, dir} {
-			program(t, dir, "rsync", append(flags, "-aHX", "--delete", tree+"/", to+"/")...)
+			program(t, dir, "rsync", append(flags, "-aHAX", "--delete", tree+"/", to+"/")...)
 		}
 		sameTrees(t, tree, dir)
 		sameTrees(t, twin, dir)
@@ -95,7 +96,7 @@ func runRsync(t *testing.T, w *world, dir string) {
 	program(t, tree, "sh", "-c", `seq 1 1000 >sparse; ln large again; rm -r sticky; touch -d '2008-01-01 00:00:02.5' .`)
 	update("--delay-updates", "--fuzzy")
 	w.elsewhere()
-	if out := program(t, dir, "rsync", "-aHX", "--checksum", "--delete", "--itemize-changes", "--dry-run", tree+"/", dir+"/"); out != "" {
+	if out := program(t, dir, "rsync", "-aHAX", "--checksum", "--delete", "--itemize-changes", "--dry-run", tree+"/", dir+"/"); out != "" {
 		t.Errorf("after an update, rsync would still change:\n%s", out)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // goModule is a small module with a package, a test, a command and an embedded
@@ -63,4 +64,28 @@ func goFolders(t *testing.T, dir string) (env []string) {
 		env = append(env, name+"="+path)
 	}
 	return append(env, "GOFLAGS=", "GOPROXY=off", "GOWORK=off")
+}
+
+// runGoOS runs the standard library's own tests of files, which then are in the
+// folder.
+func runGoOS(t *testing.T, _ *world, dir string) {
+	// Every file of a FUSE mount can be polled, so one test's file that cannot is not to be had.
+	skip := "-skip=TestNonpollableDeadline"
+	tools := runner{dir: goSource(t), env: []string{"TMPDIR=" + dir, "GOTMPDIR=" + dir, "GOFLAGS=", "GOWORK=off"}}
+	tools.must(t, "go", "test", "-short", "-count", "1", "-vet=off", skip, "os", "io/fs", "io/ioutil", "path/filepath")
+}
+
+// runGoStd copies the Go distribution into the folder and has it build its
+// standard library and test some of it there.
+func runGoStd(t *testing.T, _ *world, dir string) {
+	root := filepath.Join(dir, "goroot")
+	copyTree(t, filepath.Dir(goSource(t)), root)
+	tools := runner{dir: filepath.Join(root, "src"), env: append(goFolders(t, dir), "GOROOT="+root, "GOTOOLCHAIN=local", "CGO_ENABLED=0"), limit: time.Hour}
+	command := filepath.Join(root, "bin", "go")
+	tools.must(t, command, "build", "-a", "std", "cmd")
+	tools.must(t, command, "vet", "os", "strings", "sort")
+	tools.must(t, command, "test", "-short", "os", "io/fs", "path/filepath", "archive/...", "compress/...", "strings", "sort", "internal/poll", "syscall", "mime/multipart")
+	tools.must(t, "git", "-C", dir, "init", "-q", root)
+	tools.must(t, "git", "-C", root, "add", "src")
+	tools.must(t, "git", "-C", root, "fsck", "--strict")
 }

@@ -15,19 +15,29 @@ type family struct {
 // fromPeers are the families whose files are read again from peers.
 var fromPeers = []family{
 	{"git", []string{"git"}, runGit},
-	{"tar", []string{"tar", "setfattr"}, runTar},
+	{"tar", []string{"tar", "setfattr", "setfacl"}, runTar},
 	{"mmap", nil, runMmap},
-	{"rsync", []string{"rsync", "setfattr"}, runRsync},
+	{"rsync", []string{"rsync", "setfattr", "setfacl"}, runRsync},
 }
 
 // alone are the families for which the mount by itself is enough.
 var alone = []family{
-	{"cp", []string{"setfattr"}, runCp},
+	{"cp", []string{"setfattr", "setfacl"}, runCp},
 	{"sqlite-delete", []string{"sqlite3"}, func(t *testing.T, _ *world, dir string) { runSQLite(t, dir, "delete") }},
 	{"sqlite-wal", []string{"sqlite3"}, func(t *testing.T, _ *world, dir string) { runSQLite(t, dir, "wal") }},
 	{"fio", []string{"fio"}, runFio},
 	{"fio-engines", []string{"fio"}, runFioEngines},
+	{"stress", []string{"stress-ng"}, runStress},
 	{"go", []string{"go"}, runGo},
+}
+
+// heavy are those that only `make soak` runs.
+var heavy = []family{
+	{"postgres", nil, runPostgres},
+	{"chromium", []string{"chromium"}, runBrowser},
+	{"go-os", []string{"go"}, runGoOS},
+	{"go-std", []string{"go", "git"}, runGoStd},
+	{"stress-class", []string{"stress-ng"}, runStressClass},
 }
 
 // TestPrograms has real programs work in the folder, each in a folder of its
@@ -46,6 +56,23 @@ func TestProgramsAlone(t *testing.T) {
 	needMount(t)
 	w := newSolo(t, "")
 	runFamilies(t, w, alone)
+	w.check("--data")
+	w.unmount()
+}
+
+// TestProgramsSoak runs the heavy ones. A database server does not run as root,
+// so other users are let in.
+func TestProgramsSoak(t *testing.T) {
+	if !soak() {
+		t.Skip("only with HAMMOCK_SOAK")
+	}
+	needMount(t)
+	options := ""
+	if os.Getuid() == 0 {
+		options = "allow_other"
+	}
+	w := newSolo(t, options)
+	runFamilies(t, w, heavy)
 	w.check("--data")
 	w.unmount()
 }

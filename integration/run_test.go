@@ -29,39 +29,96 @@ var environment = []string{"LC_ALL=C", "TZ=UTC", "GIT_CONFIG_GLOBAL=/dev/null", 
 // graceful is how long a program that is killed may take to end.
 const graceful = 20 * time.Second
 
-// run runs a program to its end and returns what it printed. Whatever it
-// started and left behind when it failed is killed with it. A program that does
-// not even end then waits for a daemon that does not answer, so those are
-// killed, too: that ends its wait.
+// run runs a program to its end and returns what it printed.
 func (r runner) run(name string, args ...string) (string, error) {
-	if r.limit == 0 {
-		r.limit = commandLimit
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), r.limit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir, cmd.Env = r.dir, append(append(os.Environ(), environment...), r.env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if r.uid != 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: r.uid, Gid: r.uid}
-	}
-	group := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.Cancel, cmd.WaitDelay = group, graceful
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	stuck := time.AfterFunc(r.limit+graceful, killMounts)
-	defer stuck.Stop()
-	if err := cmd.Start(); err != nil {
+	p, err := r.begin(name, args...)
+	if err != nil {
 		return "", err
 	}
-	err := cmd.Wait()
+	err = p.wait()
+	return p.out.String(), err
+}
+
+// running is a program that was begun and goes on.
+type running struct {
+	*exec.Cmd
+	out    bytes.Buffer // not to be looked at before it has ended
+	limit  time.Duration
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func (r runner) begin(name string, args ...string) (*running, error) {
+	p := &running{limit: r.limit}
+	if p.limit == 0 {
+		p.limit = commandLimit
+	}
+	p.ctx, p.cancel = context.WithTimeout(context.Background(), p.limit)
+	p.Cmd = exec.CommandContext(p.ctx, name, args...)
+	p.Dir, p.Env = r.dir, append(append(os.Environ(), environment...), r.env...)
+	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if r.uid != 0 {
+		p.SysProcAttr.Credential = &syscall.Credential{Uid: r.uid, Gid: r.uid}
+	}
+	p.Cancel, p.WaitDelay = p.killGroup, graceful
+	p.Stdout, p.Stderr = &p.out, &p.out
+	if err := p.Start(); err != nil {
+		p.cancel()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *running) killGroup() error { return syscall.Kill(-p.Process.Pid, syscall.SIGKILL) }
+
+// wait waits for its end. Whatever it started and left behind when it failed is
+// killed with it. A program that does not even end then waits for a daemon that
+// does not answer, so those are killed, too: that ends its wait.
+func (p *running) wait() error {
+	defer p.cancel()
+	end, _ := p.ctx.Deadline()
+	stuck := time.AfterFunc(time.Until(end)+graceful, killMounts)
+	defer stuck.Stop()
+	err := p.Wait()
 	if err != nil {
-		_ = group() // it may be empty
+		_ = p.killGroup() // it may be empty
 	}
-	if ctx.Err() != nil {
-		err = fmt.Errorf("not within %v: %w", r.limit, err)
+	if p.ctx.Err() != nil {
+		err = fmt.Errorf("not within %v: %w", p.limit, err)
 	}
-	return out.String(), err
+	return err
+}
+
+// start begins a program that is ended by end or kill, and by the test's end.
+func (r runner) start(t *testing.T, name string, args ...string) *running {
+	t.Helper()
+	p, err := r.begin(name, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.kill)
+	return p
+}
+
+// end asks the program to end, and has it succeed.
+func (p *running) end(t *testing.T) {
+	t.Helper()
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if err := p.wait(); err != nil {
+		t.Errorf("%s: %v\n%s", p.Path, err, p.out.String())
+	}
+}
+
+// kill ends the program, and what it started, without a word.
+func (p *running) kill() {
+	if p.ProcessState == nil {
+		_ = p.killGroup()
+		stuck := time.AfterFunc(graceful, killMounts)
+		defer stuck.Stop()
+		_ = p.wait() // it was killed
+	}
 }
 
 // must is run for what has to succeed.

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,7 +30,12 @@ func TestTwins(t *testing.T) {
 
 func runTwins(t *testing.T, w *world, script, source string) {
 	text := string(mustRead(t, script))
-	needMount(t, scriptNeeds(text)...)
+	needMount(t, scriptNeeds(text, "# needs:")...)
+	for _, program := range scriptNeeds(text, "# wants:") {
+		if _, err := exec.LookPath(program); err != nil && !soak() {
+			t.Skipf("%s is not installed; make soak installs it", program)
+		}
+	}
 	path, err := filepath.Abs(script)
 	if err != nil {
 		t.Fatal(err)
@@ -48,10 +54,12 @@ func runTwins(t *testing.T, w *world, script, source string) {
 	}
 }
 
-// scriptNeeds are the programs that a script names in its line "# needs:".
-func scriptNeeds(text string) []string {
+// scriptNeeds are the programs that a script names in one of its first lines:
+// those that it "needs" are wherever `make test` runs, what it "wants" may not
+// be.
+func scriptNeeds(text, key string) []string {
 	for line := range strings.Lines(text) {
-		if programs, ok := strings.CutPrefix(line, "# needs:"); ok {
+		if programs, ok := strings.CutPrefix(line, key); ok {
 			return strings.Fields(programs)
 		}
 	}
