@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -277,6 +278,25 @@ func spacePrograms(t *testing.T, dir string) {
 	p := make([]byte, 3)
 	if n, err := f.ReadAt(p, 1<<39); n != 3 || err != nil && err != io.EOF || string(p) != "far" {
 		t.Errorf("%q, %v", p, err)
+	}
+}
+
+// TestCpShares: cp asks for a copy within the kernel, and that takes no space.
+func TestCpShares(t *testing.T) {
+	s, dir := mountOrSkip(t, Options{})
+	src, dst := filepath.Join(dir, "src"), filepath.Join(dir, "dst")
+	want := make([]byte, 9<<20+5)
+	_, _ = rand.NewChaCha8([32]byte{3}).Read(want)
+	must(t, os.WriteFile(src, want, 0o644))
+	before := s.volume.Statfs(t.Context()).Free
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "cp", src, dst).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	wantContent(t, dst, want)
+	if after := s.volume.Statfs(t.Context()).Free; after != before {
+		t.Errorf("the copy took %d bytes", before-after)
 	}
 }
 

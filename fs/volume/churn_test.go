@@ -52,7 +52,7 @@ func expected(err error) bool {
 func (w *world) disturb(rng *rand.Rand, dirs []uint64) error {
 	dir, other := dirs[rng.IntN(len(dirs))], dirs[rng.IntN(len(dirs))]
 	name, to := fmt.Sprint(rng.IntN(6)), fmt.Sprint(rng.IntN(6))
-	switch rng.IntN(9) {
+	switch rng.IntN(10) {
 	case 0, 1:
 		return w.shared(rng, dir, name)
 	case 2:
@@ -72,6 +72,8 @@ func (w *world) disturb(rng *rand.Rand, dirs []uint64) error {
 		_, err = w.v.Link(ctx, a.Ino, other, to)
 		return err
 	case 7:
+		return w.share(rng, dir, name, other, to)
+	case 8:
 		list, err := w.v.ReadDir(ctx, dir, 0, 100)
 		for _, e := range list {
 			if _, err := w.v.GetAttr(ctx, e.Ino); err != nil && !expected(err) {
@@ -81,6 +83,36 @@ func (w *world) disturb(rng *rand.Rand, dirs []uint64) error {
 		return err
 	}
 	return w.v.SetXattr(ctx, dir, "user.x", []byte(name), 0)
+}
+
+// share copies a range of one file into another, which somebody may be copying
+// the other way, and punches both.
+func (w *world) share(rng *rand.Rand, dir uint64, name string, other uint64, to string) error {
+	var files [2]*File
+	for i, at := range []struct {
+		dir  uint64
+		name string
+	}{{dir, name}, {other, to}} {
+		a, err := w.v.Lookup(ctx, at.dir, at.name)
+		if err != nil {
+			return err
+		}
+		if files[i], err = w.v.Open(ctx, a.Ino, false); err != nil {
+			return err
+		}
+		defer files[i].Release(ctx)
+	}
+	_, err := files[0].CopyRange(ctx, int64(rng.IntN(100_000)), files[1], 100_000+int64(rng.IntN(100_000)), int64(rng.IntN(100_000)))
+	if errors.Is(err, ErrInvalid) && files[0].in == files[1].in {
+		err = nil // the file may end so late that the ranges overlap
+	}
+	for _, f := range files {
+		err = errors.Join(err, f.Allocate(ctx, int64(rng.IntN(200_000)), 50_000, AllocPunchHole|AllocKeepSize))
+		if _, serr := f.SeekHole(ctx, 0); serr != nil && !errors.Is(serr, ErrNoData) {
+			err = errors.Join(err, serr)
+		}
+	}
+	return err
 }
 
 // shared makes or opens a file that others use, and writes, reads, cuts it.

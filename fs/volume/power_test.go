@@ -433,7 +433,7 @@ func (r *powerRun) step() {
 func TestPowerCuts(t *testing.T) {
 	points := 0
 	for seed := range uint64(5) {
-		points += powerCuts(t, seed, 70)
+		points += powerCuts(t, seed, 60)
 	}
 	t.Logf("%d sync points", points)
 }

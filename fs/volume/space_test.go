@@ -274,7 +274,7 @@ func (m *spaceModel) reopen(t *rapid.T) {
 
 // TestSpace drives two files through all that changes their space.
 func TestSpace(t *testing.T) {
-	checks(t, 8, func(r *rapid.T) {
+	checks(t, 5, func(r *rapid.T) {
 		w := newWorld()
 		w.open(t)
 		defer w.close(t)
@@ -289,6 +289,12 @@ func TestSpace(t *testing.T) {
 			"copy": m.copy, "copy2": m.copy, "truncate": m.truncate, "seek": m.seek, "reopen": m.reopen, "read": m.read, "": m.check,
 			"flush": func(t *rapid.T) {
 				if err := m.pick(t).f.Flush(ctx); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"checkpoint": func(t *rapid.T) {
+				fold := rapid.Bool().Draw(t, "fold")
+				if _, _, err := w.db.Checkpoint(ctx, meta.CheckpointOptions{Fold: fold}); err != nil {
 					t.Fatal(err)
 				}
 			},
