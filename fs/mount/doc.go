@@ -26,6 +26,8 @@
 //     rename is always carried through. See request.
 //   - Pages that a mapping has dirtied may arrive after the last FLUSH; hence
 //     RELEASE commits too.
+//   - The kernel asks where holes are without sending what mappings have written
+//     into them. See Lseek.
 //   - The daemon never touches the mount it serves: a call that it waits for in
 //     its own kernel request would never end. What is to be known of the mount
 //     comes from /proc/self/mountinfo.

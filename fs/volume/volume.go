@@ -20,6 +20,11 @@
 // journal makes the whole file true at once. Pages move into chunks later, in
 // WriteBack, which runs before each checkpoint.
 //
+// What is not in any layer is a hole, in units of a page (see seek.go). Erasing
+// cuts extents at any byte and drops pages; copying a range cites the same chunks
+// once more, through an excerpt that is taken under the lock of the one file and
+// laid down under that of the other.
+//
 // The traps.
 //
 //   - Locks are taken in this order: Volume.tree (shared by whatever changes one
@@ -38,6 +43,8 @@
 //   - What is recorded lags behind memory. While bytes wait, other changes of
 //     the inode are recorded with the size and blocks that were recorded with
 //     the last bytes; flags that say what records exist change with those records.
+//   - An edge of what is erased leaves its page what it was, hole or not: where no
+//     byte is left of it, a page without content stays (eraseWindow, cutOff).
 //   - A truncation has happened once the state in memory has changed; if it
 //     cannot be recorded, the clip waits in the content, and no window or page
 //     behind it is read from the records until then.
