@@ -119,6 +119,9 @@ func TestChanges(t *testing.T) {
 	if *set.Mode != 0o640 || *set.Mtime != 5e9+7 || *set.Atime != 99 || set.UID != nil || set.Size != nil || set.KillPriv {
 		t.Errorf("%+v", set)
 	}
+	if changesAny(fuse.FATTR_FH|fuse.FATTR_LOCKOWNER) || !changesAny(fuse.FATTR_FH|fuse.FATTR_MTIME_NOW) {
+		t.Error("what changes nothing is taken for a change, or the reverse")
+	}
 	if set := changes(&fuse.SetAttrInCommon{Valid: fuse.FATTR_UID}, 0); set.UID == nil || !set.KillPriv {
 		t.Error("a new owner inherits set-ID bits")
 	}
@@ -156,6 +159,34 @@ func TestPendingKill(t *testing.T) {
 	}
 	if beingKilled(uint32(os.Getpid())) || beingKilled(0) {
 		t.Error("we are not being killed")
+	}
+}
+
+func TestEffective(t *testing.T) {
+	for status, want := range map[string]bool{
+		"Name:\tsh\nCapPrm:\t0000000000000000\nCapEff:\t000001ffffffffff\n": true,
+		"CapEff:\t0000000000200000\n":                                       true,
+		"CapPrm:\t000001ffffffffff\nCapEff:\t0000000000000000\n":            false,
+		"CapEff:\tnonsense\n":                                               false,
+		"":                                                                  false,
+	} {
+		if effective(status, capSysAdmin) != want {
+			t.Errorf("%q", status)
+		}
+	}
+	if isAdmin(0) {
+		t.Error("a caller whom we cannot see is trusted")
+	}
+}
+
+func TestNamed(t *testing.T) {
+	for name, want := range map[string]fuse.Status{
+		"user.a": fuse.OK, "security.capability": fuse.OK, "trusted.a": fuse.OK, volume.XattrACL: fuse.OK, volume.XattrDefaultACL: fuse.OK,
+		"user.": fuse.EINVAL, "user": fuse.Status(syscall.EOPNOTSUPP), "system.nfs4_acl": fuse.Status(syscall.EOPNOTSUPP), "": fuse.Status(syscall.EOPNOTSUPP),
+	} {
+		if got := named(name); got != want {
+			t.Errorf("%q: %v, want %v", name, got, want)
+		}
 	}
 }
 

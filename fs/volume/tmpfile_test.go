@@ -1,7 +1,9 @@
 package volume
 
 import (
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -118,4 +120,52 @@ func TestWhiteout(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	must(t, fsck(w))
+}
+
+// TestTmpfileStorm has several callers make, name, unlink and close at once, and
+// looks whether anything is left that should not be.
+func TestTmpfileStorm(t *testing.T) {
+	w := start(t)
+	data := random(3, 5000)
+	var callers sync.WaitGroup
+	for c := range 4 {
+		callers.Go(func() {
+			for i := range 30 {
+				_, f, err := w.v.Tmpfile(ctx, Caller{}, Root, 0o600)
+				if err == nil {
+					_, err = f.Write(ctx, data, 0)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				name := fmt.Sprint(c, "-", i)
+				if i%3 > 0 {
+					_, err := w.v.Link(ctx, f.Ino(), Root, name)
+					noErr(t, err)
+				}
+				if i%3 == 2 {
+					noErr(t, w.v.Unlink(ctx, Root, name))
+				}
+				noErr(t, f.Flush(ctx))
+				noErr(t, f.Release(ctx))
+			}
+		})
+	}
+	callers.Wait()
+	if got := w.names(t, Root); len(got) != 40 {
+		t.Errorf("%d names", len(got))
+	}
+	if list, err := w.db.Orphans(ctx); err != nil || len(list) != 0 {
+		t.Errorf("orphans: %v, %v", list, err)
+	}
+	must(t, fsck(w))
+}
+
+// noErr is must for goroutines that are not the test's.
+func noErr(t testing.TB, err error) {
+	if err != nil {
+		t.Helper()
+		t.Error(err)
+	}
 }
