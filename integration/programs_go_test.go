@@ -82,7 +82,7 @@ func runGoStd(t *testing.T, _ *world, dir string) {
 	copyTree(t, filepath.Dir(goSource(t)), root)
 	tools := runner{dir: filepath.Join(root, "src"), env: append(goFolders(t, dir), "GOROOT="+root, "GOTOOLCHAIN=local", "CGO_ENABLED=0"), limit: time.Hour}
 	command := filepath.Join(root, "bin", "go")
-	tools.must(t, command, "build", "-a", "std", "cmd")
+	tools.must(t, command, "build", "std")
 	tools.must(t, command, "vet", "os", "strings", "sort")
 	tools.must(t, command, "test", "-short", "os", "io/fs", "path/filepath", "archive/...", "compress/...", "strings", "sort", "internal/poll", "syscall", "mime/multipart")
 	tools.must(t, "git", "-C", dir, "init", "-q", root)
