@@ -15,7 +15,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -37,6 +36,7 @@ func testSpace(t *testing.T, dir string) {
 	t.Run("mappings", func(t *testing.T) { spaceMappings(t, dir) })
 	t.Run("copies", func(t *testing.T) { spaceCopies(t, dir) })
 	t.Run("programs", func(t *testing.T) { spacePrograms(t, dir) })
+	t.Run("random", func(t *testing.T) { spaceAtRandom(t, dir) })
 }
 
 // TestSpaceOfExt4 runs the table of space in a native folder.
@@ -245,7 +245,7 @@ func spaceCopies(t *testing.T, dir string) {
 	}
 }
 
-// spacePrograms lets cp at it.
+// spacePrograms lets cp and fallocate at it.
 func spacePrograms(t *testing.T, dir string) {
 	src, dst := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	want := make([]byte, 3<<20+77)
@@ -272,6 +272,16 @@ func spacePrograms(t *testing.T, dir string) {
 	if out, err := exec.Command("cp", big.Name(), dst).CombinedOutput(); err != nil { // ends soon only if it sees the holes
 		t.Errorf("cp of a sparse file: %v\n%s", err, out)
 	}
+	zeros := filepath.Join(dir, "zeros")
+	must(t, os.WriteFile(zeros, make([]byte, 1<<20), 0o644))
+	if out, err := exec.Command("fallocate", "--dig-holes", zeros).CombinedOutput(); err != nil {
+		t.Errorf("fallocate --dig-holes: %v\n%s", err, out)
+	}
+	var st unix.Stat_t
+	if must(t, unix.Stat(zeros, &st)); st.Blocks != 0 || st.Size != 1<<20 {
+		t.Errorf("%d blocks are left, size %d", st.Blocks, st.Size)
+	}
+	wantContent(t, zeros, make([]byte, 1<<20))
 	f, err := os.Open(dst)
 	must(t, err)
 	defer f.Close()
@@ -284,19 +294,31 @@ func spacePrograms(t *testing.T, dir string) {
 // TestCpShares: cp asks for a copy within the kernel, and that takes no space.
 func TestCpShares(t *testing.T) {
 	s, dir := mountOrSkip(t, Options{})
-	src, dst := filepath.Join(dir, "src"), filepath.Join(dir, "dst")
-	want := make([]byte, 9<<20+5)
-	_, _ = rand.NewChaCha8([32]byte{3}).Read(want)
-	must(t, os.WriteFile(src, want, 0o644))
+	shell(t, dir, `head -c 9437189 /dev/urandom > "$D/src"`)
 	before := s.volume.Statfs(t.Context()).Free
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, "cp", src, dst).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	wantContent(t, dst, want)
+	shell(t, dir, `cp "$D/src" "$D/dst" && cmp "$D/src" "$D/dst"`)
 	if after := s.volume.Statfs(t.Context()).Free; after != before {
 		t.Errorf("the copy took %d bytes", before-after)
+	}
+}
+
+// TestSpaceShowsAtOnce: what the kernel has been told of a file's blocks and times
+// is taken back when its space changes.
+func TestSpaceShowsAtOnce(t *testing.T) {
+	_, dir := mountOrSkip(t, Options{})
+	got := shell(t, dir, `
+f="$D/f"
+head -c 40960 /dev/urandom > "$f"
+for how in "-l 50000" "-n -l 200000" "-p -o 4096 -l 8192" "-z -o 0 -l 4096" "-p -o 1000000 -l 4096"; do
+	before=$(stat -c '%.9Y %.9Z %.9X' "$f")
+	fallocate $how "$f"
+	after=$(stat -c '%.9Y %.9Z %.9X' "$f")
+	set -- $before $after
+	[ "$1" != "$4" ] && [ "$2" != "$5" ] && [ "$3" = "$6" ] || echo "times after $how: $before, then $after"
+	stat -c '%s %b' "$f"
+done`)
+	if want := "50000 80\n50000 80\n50000 64\n50000 56\n50000 56"; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
 	}
 }
 

@@ -78,8 +78,13 @@ func (s *synced) RemoveXAttr(cancel <-chan struct{}, h *fuse.InHeader, name stri
 	return s.afterAll(s.RawFileSystem.RemoveXAttr(cancel, h, name), h.NodeId)
 }
 
+// Fallocate changes a file as write(2) does, and leaves to record it for later.
 func (s *synced) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
-	return s.afterAll(s.RawFileSystem.Fallocate(cancel, in), in.NodeId)
+	st := s.RawFileSystem.Fallocate(cancel, in)
+	if s.all && st.Ok() {
+		st = s.server.Fsync(cancel, &fuse.FsyncIn{InHeader: in.InHeader, Fh: in.Fh})
+	}
+	return st
 }
 
 // Open may have emptied the file.
