@@ -158,6 +158,16 @@ func writing(name string) func() error {
 	}
 }
 
+func allocating(name string) func() error {
+	return func() error {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(unix.Fallocate(int(f.Fd()), 0, 0, 10), f.Close())
+	}
+}
+
 // forAnn is a list that gives her something.
 func forAnn(owner, user, group, mask, other uint16) []byte {
 	return acl.List{{Tag: acl.Owner, Perm: owner}, {Tag: acl.User, Perm: user, ID: ann}, {Tag: acl.OwningGroup, Perm: group},
@@ -258,6 +268,8 @@ func testSetID(t *testing.T) {
 		{"truncate by root", 0, func() error { return os.Truncate("f", 2) }, 0o6777, 0o6777},
 		{"O_TRUNC", ann, opening("f", os.O_WRONLY|os.O_TRUNC), 0o6777, 0o777},
 		{"O_TRUNC by root", 0, opening("f", os.O_WRONLY|os.O_TRUNC), 0o6777, 0o6777},
+		{"fallocate", ann, allocating("f"), 0o6777, 0o777},
+		{"fallocate by root", 0, allocating("f"), 0o6777, 0o6777},
 		{"chown by root", 0, func() error { return os.Chown("f", bob, -1) }, 0o6777, 0o777},
 		{"chown to nobody by root", 0, func() error { return os.Chown("f", -1, -1) }, 0o6777, 0o777},
 		{"chown by root without group execute", 0, func() error { return os.Chown("f", -1, bob) }, 0o6767, 0o2767},
@@ -299,6 +311,7 @@ func testCapabilities(t *testing.T) {
 		{"a write", ann, writing("f"), false},
 		{"truncate", 0, func() error { return os.Truncate("f", 1) }, false},
 		{"O_TRUNC", ann, opening("f", os.O_WRONLY|os.O_TRUNC), false},
+		{"fallocate", ann, allocating("f"), false},
 		{"chown", 0, func() error { return os.Chown("f", bob, bob) }, false},
 		{"chown to nobody", 0, func() error { return os.Chown("f", -1, -1) }, false},
 	} {
