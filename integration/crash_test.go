@@ -283,7 +283,7 @@ func killWhileStarting(t *testing.T, w *world, r *rand.Rand) {
 	}
 	time.Sleep(time.Duration(r.Int64N(int64(150 * time.Millisecond))))
 	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	w.reap(t, cmd)
 	w.detach()
 }
 

@@ -169,6 +169,7 @@ func newVolume(t *testing.T, policy string, flags ...string) *world {
 	t.Helper()
 	base := t.TempDir()
 	w := &world{node: &node{t: t, bin: hammock(t), state: filepath.Join(base, "state"), dir: filepath.Join(base, "mnt")}}
+	w.bound()
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +228,7 @@ func (n *node) alone() {
 
 // command is a hammock command on this node's state.
 func (n *node) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, n.bin, append(args, "--state", n.state)...)
+	cmd := grouped(exec.CommandContext(ctx, n.bin, append(args, "--state", n.state)...))
 	cmd.Env = append(os.Environ(), "HAMMOCK_PASSPHRASE_FILE=")
 	return cmd
 }
@@ -286,9 +287,11 @@ func (n *node) unmount() {
 	n.detach()
 }
 
-// detach takes a mount away that its daemon has left behind.
+// detach takes a mount away that its daemon has left behind. What is asked of it
+// fails first, so that nobody waits for an answer.
 func (n *node) detach() {
 	n.t.Helper()
+	_ = unix.Unmount(n.dir, unix.MNT_FORCE)
 	for unix.Unmount(n.dir, unix.MNT_DETACH) == nil {
 	}
 	if os.Getuid() != 0 {
@@ -341,7 +344,7 @@ func awaitExit(t *testing.T, fd int) {
 			return
 		}
 	}
-	t.Error("a killed process does not end")
+	t.Error("a killed process does not end: it waits for its own mount")
 }
 
 // killMount kills the mounting daemon and takes the dead mount away.

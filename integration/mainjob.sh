@@ -68,11 +68,14 @@ trap 'exit 1' INT TERM
 
 # kill_node STATE: as a power cut would, without a word to the process.
 kill_node() {
-  local pid
+  local pid tries=0
   pid=$(cat "$1/pid")
   [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "$HAMMOCK")" ] || return 0
   kill -9 "$pid"
-  while [ -e "/proc/$pid/fd/0" ]; do sleep 0.05; done # a zombie has none
+  while [ -e "/proc/$pid/fd/0" ]; do # a zombie has none
+    [ $((tries += 1)) -lt 600 ] || die "a killed node goes on"
+    sleep 0.05
+  done
 }
 
 # peak STATE: the most resident memory that the node's process ever had, in MiB,

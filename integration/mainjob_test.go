@@ -17,7 +17,7 @@ import (
 func TestMainJob(t *testing.T) {
 	needMount(t, "bash", "rsync", "git", "ip", "unshare", "sha256sum", "awk")
 	needRoot(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "mainjob.sh")
 	src := goSource(t)
@@ -29,8 +29,10 @@ func TestMainJob(t *testing.T) {
 	if os.Getenv("MAINJOB_MIB") == "" {
 		cmd.Env = append(cmd.Env, "MAINJOB_MIB="+full("1024", "32"))
 	}
-	// The script ends what it has started when it is asked to.
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	// The script ends what it has started when it is asked to, and when the
+	// program for which it waits has ended.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second
 	r, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w

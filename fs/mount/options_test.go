@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -325,7 +324,7 @@ func TestUserMounts(t *testing.T) {
 	must(t, os.Chown(base, named, named))
 	must(t, os.Chown(dir, named, named))
 	t.Setenv("TMPDIR", base)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), outsideLimit)
 	defer cancel()
 	cmd := program(ctx, "a user's mount", dir, named)
 	leave, err := cmd.StdinPipe()

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // What a test does in a folder that it mounts is done by another process (see
@@ -52,7 +51,7 @@ func become(t *testing.T, uid int) {
 // zero.
 func inProgram(t *testing.T, name, dir string, uid int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), outsideLimit)
 	defer cancel()
 	cmd := program(ctx, name, dir, uid)
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestProgram") {
@@ -62,8 +61,7 @@ func inProgram(t *testing.T, name, dir string, uid int) {
 
 func program(ctx context.Context, name, dir string, uid int) *exec.Cmd {
 	// By this path whoever may not look into the folder of the binary starts it, too.
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run=^TestProgram$", "-test.v")
-	cmd.WaitDelay = 5 * time.Second
+	cmd := outside(ctx, "/proc/self/exe", "-test.run=^TestProgram$", "-test.v", "-test.timeout=3m")
 	cmd.Env = append(os.Environ(), programName+"="+name, programDir+"="+dir, programUser+"=")
 	if uid != 0 {
 		cmd.Env = append(cmd.Env, programUser+"="+strconv.Itoa(uid))

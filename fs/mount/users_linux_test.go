@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -48,10 +46,9 @@ func TestUsers(t *testing.T) {
 	_, dir := mountOrSkip(t, Options{AllowOther: true, Suid: true, Dev: true})
 	for _, dir := range []string{dir, t.TempDir()} {
 		must(t, os.Chmod(dir, 0o755))
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		program := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestUsersInside$", "-test.v")
+		ctx, cancel := context.WithTimeout(context.Background(), outsideLimit)
+		program := outside(ctx, os.Args[0], "-test.run=^TestUsersInside$", "-test.v", "-test.timeout=3m")
 		program.Env = append(os.Environ(), usersDir+"="+dir)
-		program.WaitDelay = 5 * time.Second
 		out, err := program.CombinedOutput()
 		cancel()
 		if err != nil || strings.Count(string(out), "--- PASS: TestUsersInside/") != len(userSuites) {
