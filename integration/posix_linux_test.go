@@ -21,24 +21,17 @@ import (
 )
 
 // TestPosix runs the cases of package posix in a folder of ext4 and in a
-// mounted one, and compares. What the cases leave behind must then be the same,
-// to the nanosecond, after a remount and after a kill of the daemon.
+// mounted one, and compares; and go-fuse's own tests in the mounted one. What
+// all of them leave behind must then be the same, to the nanosecond, after a
+// remount and after a kill of the daemon.
 func TestPosix(t *testing.T) {
 	needMount(t)
 	needRoot(t) // most of the cases that are about permissions need more than one user
-	native := ext4Folder(t)
 	w := newWorld(t, 0, "solo")
 	w.unmount()
 	w.mount("-o", posixOptions)
-	truth, test := runPosix(t, native), runPosix(t, w.path())
-	for _, fault := range posix.Compare(truth, test, posix.Differences) {
-		t.Error(fault)
-	}
-	steps := 0
-	for _, tr := range truth {
-		steps += len(tr.Steps)
-	}
-	t.Logf("%d cases, %d steps", len(truth), steps)
+	t.Run("cases", func(t *testing.T) { comparePosix(t, w.path("cases")) })
+	t.Run("go-fuse", func(t *testing.T) { conform(t, w.path("go-fuse")) })
 	before := lookPosix(t, w.path())
 	w.unmount()
 	w.mount("-o", posixOptions)
@@ -48,6 +41,21 @@ func TestPosix(t *testing.T) {
 	sameLook(t, "after a kill", before, lookPosix(t, w.path()))
 	w.unmount()
 	w.check("--data")
+}
+
+func comparePosix(t *testing.T, mounted string) {
+	if err := os.Mkdir(mounted, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	truth, test := runPosix(t, ext4Folder(t)), runPosix(t, mounted)
+	for _, fault := range posix.Compare(truth, test, posix.Differences) {
+		t.Error(fault)
+	}
+	steps := 0
+	for _, tr := range truth {
+		steps += len(tr.Steps)
+	}
+	t.Logf("%d cases, %d steps", len(truth), steps)
 }
 
 // posixOptions lets other users, set-ID programs and devices in, as on a disk.

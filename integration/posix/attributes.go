@@ -98,7 +98,7 @@ func attrSetID(t *T) {
 	}
 	for _, uid := range []int{0, 1001, 1002} {
 		for _, mode := range modes {
-			for _, what := range []string{"write", "truncate", "chown", "chown nothing", "mmap"} {
+			for _, what := range []string{"write", "truncate", "chown", "chown nothing", "mmap", "fallocate"} {
 				reset(mode)
 				do := func() { t.change(what) }
 				if uid == 0 {
@@ -131,6 +131,9 @@ func (t *T) change(what string) {
 		t.truncate("f", 3)
 	case "chown":
 		t.chown("f", -1, 1001)
+	case "fallocate":
+		h := t.open("f", unix.O_RDWR, 0)
+		t.allocate(h, 0, 0, 100)
 	case "chown nothing":
 		t.chown("f", -1, -1)
 	case "mmap":

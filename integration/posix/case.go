@@ -23,7 +23,7 @@ type Case struct {
 func Cases() []Case {
 	return slices.Concat(nameCases, pathCases, openCases, timeCases, readWriteCases, truncateCases, linkCases, renameCases,
 		directoryCases, attributeCases, permissionCases, mmapCases, specialCases, execCases, mountCases, xattrCases,
-		aclCases, tmpfileCases, inotifyCases)
+		aclCases, tmpfileCases, inotifyCases, lockCases, spaceCases, copyCases, handleCases)
 }
 
 // Step is a call and what came of it.

@@ -56,6 +56,17 @@ var Differences = []Difference{
 	{"xattrs/sizes", "setxattr of 8192 bytes", "ENOSPC", "ok", ruleXattr},
 	{"xattrs/sizes", "setxattr of 65536 bytes", "ENOSPC", "ok", ruleXattr},
 	{"xattrs/sizes", "removexattr f user.larger", "ENODATA", "ok", ruleXattr},
+	{"attributes/setid", "6767 after fallocate by 1002", "767", "2767", ruleSetgid},
+
+	{"space/punch", "fallocate <f> KEEP_SIZE|PUNCH_HOLE 0+4611686018427387904", "EFBIG", "ok", ruleSize},
+	{"copy/bad", "copy_file_range <in> 0 to <out> 9223372036854775802, 10", "EFBIG", "5", ruleSize},
+	{"copy/bad", "stat out", "file 644 nlink=1 own=0:0 size=0", "file 644 nlink=1 own=0:0 size=9223372036854775807", ruleSize},
+	{"space/refused", "fallocate <f> COLLAPSE 4096+4096", "ok", "EOPNOTSUPP", ruleCollapse},
+	{"space/refused", "stat f", "file 644 nlink=1 own=0:0 size=15904", "file 644 nlink=1 own=0:0 size=20000", ruleCollapse},
+	{"space/refused", "fallocate <f> INSERT 4096+4096", "ok", "EOPNOTSUPP", ruleCollapse},
+	{"space/seek", "lseek <.> 0 DATA", "0", "ENXIO", ruleSeekDir},
+	{"space/seek", "lseek <.> 0 HOLE", "9223372036854775807", "ENXIO", ruleSeekDir},
+	{"handles/notify", "epoll of a file", "EPERM", "ok", ruleEpoll},
 
 	{"mmap/end", "pread <f> 20 at 0", `"again\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"`,
 		`"again\x00\x00\x00\x00\x00x\x00\x00\x00\x00\x00\x00\x00\x00\x00"`, ruleMapEnd},
@@ -77,5 +88,8 @@ const (
 	ruleChown     = "chown of nothing by a stranger"
 	ruleTruncated = "O_RDONLY with O_TRUNC of a running program"
 	ruleXattr     = "size of an extended attribute"
+	ruleEpoll     = "epoll of a file"
+	ruleCollapse  = "fallocate COLLAPSE_RANGE, INSERT_RANGE"
+	ruleSeekDir   = "SEEK_DATA in a directory"
 	ruleSetgid    = "set-group-ID without group execute"
 )

@@ -49,7 +49,7 @@ func lookAt(path string) (string, error) {
 		target, err := os.Readlink(path)
 		return fmt.Sprintf("%s -> %q", text, target), err
 	case unix.S_IFREG:
-		content, err := lookInto(path, int64(x.Size))
+		content, err := lookInto(path)
 		return text + content, err
 	}
 	return text, nil
@@ -76,29 +76,33 @@ func lookAtXattrs(path string) (text string, err error) {
 	return text, nil
 }
 
-// lookInto sums the first and last 16 MiB of a file, and names its first holes.
-func lookInto(path string, size int64) (string, error) {
-	const most = 16 << 20
+// lookInto sums the data of a file, up to a limit, and names where it lies: a
+// hole may be longer than anybody can read.
+func lookInto(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(f, 0, most)); err != nil {
-		return "", err
-	}
-	if from := size - most; from > most {
-		if _, err := io.Copy(h, io.NewSectionReader(f, from, most)); err != nil {
+	h, left := sha256.New(), int64(16<<20)
+	list := stretches(int(f.Fd()), 100)
+	for _, s := range list {
+		n := min(left, s.end-s.begin)
+		left -= n
+		if _, err := io.Copy(h, io.NewSectionReader(f, s.begin, n)); err != nil {
 			return "", err
 		}
 	}
-	return fmt.Sprintf(" sum=%x parts=%s", h.Sum(nil)[:8], parts(int(f.Fd()), 16)), nil
+	return fmt.Sprintf(" sum=%x data=%v", h.Sum(nil)[:8], list), nil
 }
 
-// parts are the first n stretches of data in a file.
-func parts(fd, n int) string {
-	var list []string
+// stretch is a range of a file that is no hole.
+type stretch struct{ begin, end int64 }
+
+func (s stretch) String() string { return fmt.Sprintf("%d-%d", s.begin, s.end) }
+
+// stretches are the first n stretches of data in a file.
+func stretches(fd, n int) (list []stretch) {
 	for end := int64(0); len(list) < n; {
 		begin, err := unix.Seek(fd, end, unix.SEEK_DATA)
 		if err != nil {
@@ -107,7 +111,7 @@ func parts(fd, n int) string {
 		if end, err = unix.Seek(fd, begin, unix.SEEK_HOLE); err != nil {
 			break
 		}
-		list = append(list, fmt.Sprintf("%d-%d", begin, end))
+		list = append(list, stretch{begin, end})
 	}
-	return "[" + strings.Join(list, " ") + "]"
+	return list
 }
