@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hammockfs/hammock/integration/model"
 	"github.com/hammockfs/hammock/integration/posix"
 )
 
@@ -27,6 +28,7 @@ import (
 var buildFolder string
 
 func TestMain(m *testing.M) {
+	model.Work()
 	if status, asked := posix.Main(); asked {
 		os.Exit(status)
 	}

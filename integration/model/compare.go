@@ -11,6 +11,9 @@ import (
 // Compare compares everything that is there: names, attributes, which names are
 // one inode, contents, targets and extended attributes.
 func (m *Machine) Compare(t *rapid.T) {
+	m.Note("compare")
+	m.comparing = true
+	defer func() { m.comparing = false }()
 	c := comparison{m: m, t: t, seen: map[string]bool{}}
 	c.dir("")
 }
@@ -71,6 +74,9 @@ func (c *comparison) content(p string, size int64) {
 	}
 	if size > most {
 		c.m.readAt(c.t, h, size-step, step+1)
+	}
+	if c.m.can(Seek) {
+		c.m.compareBlocks(c.t, h.n, size, c.m.Test.Do(&Call{Op: Fstat, File: h.n}).Stat.Blocks)
 	}
 	c.m.do(c.t, &Call{Op: Close, File: h.n})
 }

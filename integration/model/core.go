@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hammockfs/hammock/fs/volume"
 )
 
@@ -28,11 +30,13 @@ type coreFile struct {
 	f      *volume.File
 	dir    uint64 // the directory's inode; zero for a file
 	cookie uint64 // how far its stream has come
+	// linkable says that a file without a name may get one.
+	linkable bool
 }
 
 // coreCalls says how each call is made of the volume's methods.
 var coreCalls = map[Op]func(*Core, *Call, *Result) error{
-	Open: (*Core).openFile, Mkdir: (*Core).mkdir, Mknod: (*Core).mknod, Rmdir: (*Core).rmdir, Unlink: (*Core).unlink,
+	Open: (*Core).openFile, Tmpfile: (*Core).tmpfile, Linkat: (*Core).linkat, Mkdir: (*Core).mkdir, Mknod: (*Core).mknod, Rmdir: (*Core).rmdir, Unlink: (*Core).unlink,
 	Rename: (*Core).rename, Link: (*Core).link, Symlink: (*Core).symlink, Readlink: (*Core).readlink,
 	ReadDir: (*Core).readDir, Lstat: (*Core).lstat, Lookup: (*Core).stat, Truncate: (*Core).truncate,
 	Chmod: (*Core).chmod, Lchown: (*Core).lchown, Lutimens: (*Core).utimens, Setxattr: (*Core).setxattr,
@@ -41,7 +45,7 @@ var coreCalls = map[Op]func(*Core, *Call, *Result) error{
 
 	Close: (*Core).close, Read: (*Core).read, Write: (*Core).write, Ftruncate: (*Core).ftruncate, Fstat: (*Core).fstat,
 	Fsync: (*Core).fsync, Fdatasync: (*Core).fsync, Fchmod: (*Core).fchmod, Futimens: (*Core).futimens,
-	Fsetxattr: (*Core).fsetxattr, Fgetxattr: (*Core).fgetxattr,
+	Fsetxattr: (*Core).fsetxattr, Fgetxattr: (*Core).fgetxattr, Seek: (*Core).seek, Allocate: (*Core).allocate, Copy: (*Core).copy,
 
 	Opendir: (*Core).opendir, Getdents: (*Core).getdents, Seekdir: (*Core).seekdir, Closedir: (*Core).close,
 	Listdir: (*Core).listdir, Fsyncdir: (*Core).fsyncdir,
@@ -75,7 +79,8 @@ var errnos = []struct {
 	{volume.ErrNameTooLong, syscall.ENAMETOOLONG}, {volume.ErrTooBig, syscall.EFBIG}, {volume.ErrNoXattr, syscall.ENODATA},
 	{volume.ErrRange, syscall.ERANGE}, {volume.ErrTooBigXattr, syscall.E2BIG}, {volume.ErrTooManyLinks, syscall.EMLINK},
 	{volume.ErrLoop, syscall.EINVAL}, {volume.ErrPerm, syscall.EPERM}, {volume.ErrInvalid, syscall.EINVAL},
-	{volume.ErrNotSupported, syscall.EOPNOTSUPP}, {volume.ErrReadOnly, syscall.EROFS},
+	{volume.ErrNotSupported, syscall.EOPNOTSUPP}, {volume.ErrReadOnly, syscall.EROFS}, {volume.ErrAccess, syscall.EACCES},
+	{volume.ErrNoData, syscall.ENXIO},
 }
 
 func errnoOf(err error) error {
@@ -136,6 +141,9 @@ func (c *Core) unlink(call *Call, _ *Result) error {
 }
 
 func (c *Core) rename(call *Call, _ *Result) error {
+	if call.Flags&unix.RENAME_EXCHANGE != 0 && call.Flags != unix.RENAME_EXCHANGE {
+		return syscall.EINVAL
+	}
 	a, err := c.walk(call.Path, false)
 	if err != nil {
 		return err
@@ -144,7 +152,11 @@ func (c *Core) rename(call *Call, _ *Result) error {
 	if err != nil {
 		return err
 	}
-	return c.Volume.Rename(ctx, a.dir, a.name, b.dir, b.name, uint32(call.Flags))
+	flags := uint32(call.Flags)
+	if flags&unix.RENAME_WHITEOUT != 0 {
+		return c.Volume.Whiteout(ctx, caller(), a.dir, a.name, b.dir, b.name, flags&^unix.RENAME_WHITEOUT)
+	}
+	return c.Volume.Rename(ctx, a.dir, a.name, b.dir, b.name, flags)
 }
 
 func (c *Core) link(call *Call, _ *Result) error {
@@ -308,12 +320,18 @@ func (c *Core) setxattr(call *Call, _ *Result) error {
 	if err != nil {
 		return err
 	}
+	if call.To == defaultACL && len(call.Data) > 4 && !isType(at.attr.Mode, syscall.S_IFDIR) {
+		return syscall.EACCES // before the kernel looks whether the list is valid
+	}
 	return c.Volume.SetXattr(ctx, at.attr.Ino, call.To, call.value(), call.Flags)
 }
 
 // mayHave is the kernel's rule that only files and directories have attributes
-// of users.
+// of users, and that symbolic links have no lists.
 func mayHave(mode uint32, name string, no syscall.Errno) error {
+	if strings.HasPrefix(name, "system.") && isType(mode, syscall.S_IFLNK) {
+		return syscall.EOPNOTSUPP
+	}
 	if strings.HasPrefix(name, "user.") && !isType(mode, syscall.S_IFREG) && !isType(mode, syscall.S_IFDIR) {
 		return no
 	}

@@ -22,11 +22,13 @@ func (c *Core) openFile(call *Call, _ *Result) error {
 
 func (c *Core) open1(call *Call) (*volume.File, error) {
 	excl := call.Flags&unix.O_EXCL != 0
-	at, err := c.walk(call.Path, !excl)
+	at, err := c.walk(call.Path, !excl && call.Flags&unix.O_NOFOLLOW == 0)
 	if err != nil {
 		return nil, err
 	}
 	switch {
+	case !excl && isType(at.attr.Mode, syscall.S_IFLNK):
+		return nil, syscall.ELOOP
 	case at.there() && excl && call.Flags&unix.O_CREAT != 0:
 		return nil, syscall.EEXIST
 	case at.there() && isType(at.attr.Mode, syscall.S_IFDIR):
@@ -38,6 +40,45 @@ func (c *Core) open1(call *Call) (*volume.File, error) {
 	}
 	_, f, err := c.Volume.Create(ctx, caller(), at.dir, at.name, call.Mode)
 	return f, err
+}
+
+func (c *Core) tmpfile(call *Call, _ *Result) error {
+	at, err := c.find(call.Path, true)
+	switch {
+	case err != nil:
+		return err
+	case !isType(at.attr.Mode, syscall.S_IFDIR):
+		return syscall.ENOTDIR
+	}
+	_, f, err := c.Volume.Tmpfile(ctx, caller(), at.attr.Ino, call.Mode)
+	if err == nil {
+		c.open[call.File] = &coreFile{by: call.By, flags: call.Flags, f: f, linkable: call.Flags&unix.O_EXCL == 0}
+	}
+	return err
+}
+
+// linkat gives an open file a name: one without names only if it was made so
+// and has had none yet.
+func (c *Core) linkat(call *Call, _ *Result) error {
+	f, err := c.file(call, false, false)
+	if err != nil {
+		return syscall.ENOENT // the name of its descriptor is not there
+	}
+	at, err := c.vacant(call.To)
+	if err != nil {
+		return err
+	}
+	a, err := c.Volume.GetAttr(ctx, f.f.Ino())
+	if err == nil && a.Nlink == 0 && !f.linkable {
+		err = syscall.ENOENT
+	}
+	if err != nil {
+		return err
+	}
+	if _, err = c.Volume.Link(ctx, f.f.Ino(), at.dir, at.name); err == nil {
+		f.linkable = false
+	}
+	return err
 }
 
 // file is the open file of a number, if it was opened for what is wanted.
@@ -87,14 +128,9 @@ func (c *Core) exit(call *Call, _ *Result) error {
 	return errors.Join(errs...)
 }
 
-// CloseAll closes whatever is open.
-func (c *Core) CloseAll() error {
-	var errs []error
-	for n := range c.open {
-		errs = append(errs, c.close(&Call{File: n}, nil))
-	}
-	return errors.Join(errs...)
-}
+// Reborn goes on with another volume, which is what was left when this one died
+// with all that was open.
+func (c *Core) Reborn(v *volume.Volume) { c.Volume, c.open = v, map[int]*coreFile{} }
 
 func (c *Core) read(call *Call, r *Result) error {
 	f, err := c.file(call, true, false)
@@ -125,6 +161,9 @@ func (c *Core) write(call *Call, r *Result) error {
 		f.f.KillPriv()
 	}
 	r.N = int64(n)
+	if err == nil && f.flags&(unix.O_SYNC|unix.O_DSYNC) != 0 {
+		err = f.f.Fsync(ctx)
+	}
 	return err
 }
 

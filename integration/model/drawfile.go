@@ -8,7 +8,7 @@ import (
 // contents are the operations on open files and what is in them.
 func (m *Machine) contents() map[string]action {
 	return map[string]action{
-		"open": {Open, m.open}, "open again": {Open, m.open}, "close": {Close, m.close}, "write": {Write, m.write},
+		"open": {Open, m.open}, "open again": {Open, m.open}, "tmpfile": {Tmpfile, m.tmpfile}, "close": {Close, m.close}, "write": {Write, m.write},
 		"write more": {Write, m.write}, "write on": {Write, m.write}, "read": {Read, m.read}, "read more": {Read, m.read},
 		"ftruncate": {Ftruncate, m.ftruncate}, "fsync": {Fsync, m.fsync}, "fdatasync": {Fdatasync, m.fdatasync},
 		"whole file": {Open, m.wholeFile}, "truncate": {Truncate, m.truncate},
@@ -56,16 +56,20 @@ func (m *Machine) open(t *rapid.T) {
 	m.look(t, who(t), p)
 }
 
+// tmpfile makes a file without a name, that linkat may give one.
+func (m *Machine) tmpfile(t *rapid.T) {
+	flags := rapid.SampledFrom([]int{unix.O_RDWR, unix.O_RDWR, unix.O_WRONLY, unix.O_RDWR | unix.O_EXCL}).Draw(t, "flags")
+	m.openAs(t, &Call{Op: Tmpfile, By: who(t), Path: m.dirPath(t), Flags: flags | unix.O_TMPFILE, Mode: modes.Draw(t, "mode")})
+	m.lookOpen(t)
+}
+
 // openAs opens a file and keeps it.
 func (m *Machine) openAs(t *rapid.T, c *Call) {
 	if len(m.files) >= maxFiles {
 		m.closeAt(t, rapid.IntRange(0, len(m.files)-1).Draw(t, "close"))
 	}
-	if c.Path == "" && c.Flags&unix.O_ACCMODE == unix.O_RDONLY {
+	if r := m.Truth.Do(&Call{Op: Lookup, Path: c.Path}); r.Stat.is(unix.S_IFDIR) && c.Flags&unix.O_ACCMODE == unix.O_RDONLY {
 		return // directories are opened as streams
-	}
-	if r := m.Truth.Do(&Call{Op: Lookup, Path: c.Path}); isType(r.Stat.Mode, unix.S_IFDIR) && c.Flags&unix.O_ACCMODE == unix.O_RDONLY {
-		return
 	}
 	c.File = m.next()
 	if m.do(t, c).Errno != 0 {
@@ -95,6 +99,7 @@ func (m *Machine) closeAt(t *rapid.T, i int) {
 	h := m.files[i]
 	m.files = append(m.files[:i], m.files[i+1:]...)
 	m.do(t, &Call{Op: Close, By: h.by, File: h.n})
+	m.safe(h)
 }
 
 func (m *Machine) write(t *rapid.T) {
@@ -171,7 +176,9 @@ func (m *Machine) wholeFile(t *rapid.T) {
 	c := &Call{Op: Open, By: by, Path: p, File: m.next(), Flags: unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC, Mode: 0o644}
 	if m.do(t, c).Errno == 0 {
 		m.do(t, &Call{Op: Write, By: by, File: c.File, Len: sizes.Draw(t, "len"), Seed: m.data()})
+		gen := m.Truth.Do(&Call{Op: Fstat, File: c.File}).Stat.Gen
 		m.do(t, &Call{Op: Close, By: by, File: c.File})
+		delete(m.unsynced, gen)
 	}
 	m.look(t, who(t), p)
 }

@@ -62,8 +62,8 @@ func (m *Machine) mapWrite(t *rapid.T) {
 	off := rapid.Int64Range(0, min(h.len, size-h.off)-1).Draw(t, "off")
 	m.wasMapped(h.gen)
 	m.do(t, &Call{Op: MapWrite, By: h.by, File: h.n, Off: off, Len: min(h.len-off, size-h.off-off, small.Draw(t, "len")), Seed: m.data()})
-	if rapid.Bool().Draw(t, "sync") {
-		m.do(t, &Call{Op: Msync, By: h.by, File: h.n})
+	if u := m.unsynced[h.gen]; u != nil {
+		u.any = true
 	}
 	m.lookOpen(t)
 }
@@ -88,6 +88,7 @@ func (m *Machine) msync(t *rapid.T) {
 func (m *Machine) msyncAt(t *rapid.T, i int) {
 	h := m.maps[i]
 	m.do(t, &Call{Op: Msync, By: h.by, File: h.n})
+	delete(m.unsynced, h.gen)
 }
 
 func (m *Machine) unmap(t *rapid.T) {

@@ -11,13 +11,12 @@ import (
 
 // names are the operations on names.
 func (m *Machine) names() map[string]action {
-	a := map[string]action{
+	return map[string]action{
 		"mkdir": {Mkdir, m.mkdir}, "mkdir again": {Mkdir, m.mkdir}, "rmdir": {Rmdir, m.rmdir}, "unlink": {Unlink, m.unlink},
 		"rename": {Rename, m.rename}, "rename again": {Rename, m.rename}, "link": {Link, m.link},
 		"symlink": {Symlink, m.symlink}, "readlink": {Readlink, m.readlink}, "mknod": {Mknod, m.mknod},
-		"stat": {Lstat, m.stat}, "exit": {Exit, m.exit},
+		"stat": {Lstat, m.stat}, "exit": {Exit, m.exit}, "linkat": {Linkat, m.linkat},
 	}
-	return a
 }
 
 var someNames = rapid.SampledFrom([]string{"a", "b", "c", "name with \xff and spaces"})
@@ -61,8 +60,11 @@ var (
 func (m *Machine) change(t *rapid.T, c *Call) *Result {
 	r := m.do(t, c)
 	paths := []string{c.Path}
-	if c.Op == Rename || c.Op == Link || c.Op == Linkat {
+	switch c.Op {
+	case Rename, Link:
 		paths = append(paths, c.To)
+	case Linkat:
+		paths = []string{c.To}
 	}
 	m.look(t, who(t), paths...)
 	return r
@@ -93,8 +95,19 @@ func (m *Machine) unlink(t *rapid.T) {
 }
 
 func (m *Machine) rename(t *rapid.T) {
+	flags := []int{0, 0, 0, unix.RENAME_NOREPLACE, unix.RENAME_EXCHANGE, unix.RENAME_EXCHANGE | unix.RENAME_NOREPLACE}
+	if os.Geteuid() == 0 {
+		flags = append(flags, unix.RENAME_WHITEOUT, unix.RENAME_WHITEOUT|unix.RENAME_NOREPLACE)
+	}
 	m.change(t, &Call{Op: Rename, By: who(t), Path: m.path(t, "from"), To: m.path(t, "to"),
-		Flags: rapid.SampledFrom([]int{0, 0, 0, unix.RENAME_NOREPLACE, unix.RENAME_EXCHANGE}).Draw(t, "flags")})
+		Flags: rapid.SampledFrom(flags).Draw(t, "flags")})
+}
+
+// linkat gives an open file a further name, or its first.
+func (m *Machine) linkat(t *rapid.T) {
+	if h := m.file(t); h != nil {
+		m.change(t, &Call{Op: Linkat, By: h.by, File: h.n, To: m.path(t, "to")})
+	}
 }
 
 func (m *Machine) link(t *rapid.T) {

@@ -102,7 +102,7 @@ func TestCore(t *testing.T) {
 		actions["kill"] = func(t *rapid.T) {
 			m.Kill(t, func() {
 				h.kill(t, rapid.Uint64().Draw(t, "seed"))
-				core.Volume = h.v
+				core.Reborn(h.v)
 			})
 		}
 		actions["checkpoint"] = func(t *rapid.T) { checkpoint(t, m, h) }

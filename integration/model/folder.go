@@ -39,7 +39,7 @@ func (d *Folder) at(path string) string { return filepath.Join(d.dir, path) }
 
 // folderCalls says how each call is made of system calls.
 var folderCalls = map[Op]func(*Folder, *Call, *Result) error{
-	Open: (*Folder).openFile, Mkdir: (*Folder).mkdir, Mknod: (*Folder).mknod, Rmdir: (*Folder).rmdir,
+	Open: (*Folder).openFile, Tmpfile: (*Folder).openFile, Mkdir: (*Folder).mkdir, Mknod: (*Folder).mknod, Rmdir: (*Folder).rmdir,
 	Unlink: (*Folder).unlink, Rename: (*Folder).rename, Link: (*Folder).link, Symlink: (*Folder).symlink,
 	Readlink: (*Folder).readlink, ReadDir: (*Folder).readDir, Lstat: (*Folder).lstat, Lookup: (*Folder).stat,
 	Truncate: (*Folder).truncate, Chmod: (*Folder).chmod, Lchown: (*Folder).lchown, Lutimens: (*Folder).utimens,

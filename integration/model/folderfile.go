@@ -1,8 +1,10 @@
 package model
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 	"syscall"
@@ -145,6 +147,21 @@ func (d *Folder) statx(fd int, path string, flags int, s *Stat) error {
 	return err
 }
 
+// size is the size of an open file.
+func (d *Folder) size(n int) int64 { return d.Do(&Call{Op: Fstat, File: n}).Stat.Size }
+
+// contents is the beginning of an open file, as far as looked, however it was
+// opened.
+func (d *Folder) contents(n int) []byte {
+	f, err := os.Open(d.proc(n))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	p, _ := io.ReadAll(io.LimitReader(f, looked))
+	return p
+}
+
 func (d *Folder) mmap(c *Call, _ *Result) error {
 	mem, err := unix.Mmap(d.fd(c.From), c.Off, int(c.Len), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err == nil {
@@ -212,14 +229,17 @@ func (d *Folder) listdir(c *Call, r *Result) (err error) {
 	return err
 }
 
-// dents reads the next entries of a directory, as many as there is room for.
+// dents reads the next entries of a directory, as many as there is room for: a
+// number, a cookie, the entry's length, its type and its name, of struct
+// linux_dirent64.
 func dents(fd int, room []byte) (entries []Entry, err error) {
 	n, err := unix.Getdents(fd, room)
 	for rest := room[:max(n, 0)]; len(rest) > 0; {
-		d := (*unix.Dirent)(unsafe.Pointer(unsafe.SliceData(rest)))
-		size := int(d.Reclen)
-		name := rest[unsafe.Offsetof(d.Name):size]
-		entries = append(entries, Entry{Name: unix.ByteSliceToString(name), Type: d.Type, Ino: d.Ino, Cookie: d.Off})
+		size := binary.NativeEndian.Uint16(rest[16:])
+		entries = append(entries, Entry{
+			Name: unix.ByteSliceToString(rest[19:size]), Type: rest[18],
+			Ino: binary.NativeEndian.Uint64(rest), Cookie: int64(binary.NativeEndian.Uint64(rest[8:])),
+		})
 		rest = rest[size:]
 	}
 	return entries, err

@@ -13,7 +13,8 @@ import (
 // Machine does the same to two filesystems. It is made for one run of a
 // property; its methods are not safe for concurrent use.
 type Machine struct {
-	Test, Truth FS
+	Test  FS
+	Truth *Folder
 	// DirLinks says that both count subdirectories in the links of a directory.
 	DirLinks bool
 	// FineClock says that the truth's times tell any two changes apart.
@@ -21,16 +22,16 @@ type Machine struct {
 	// Without are operations that are not drawn.
 	Without map[Op]bool
 
-	files   []*handle
-	maps    []*handle
-	streams []*stream
-	last    int // the last number of an open file
-	seed    uint64
-	log     []string
-	inodes  map[string]*history // what is known of each inode of the truth, by Gen
-	numbers map[uint64]string   // the Gen of each number of the filesystem under test
-	// gaveValue says that the last call set an attribute, perhaps to what it was.
-	gaveValue bool
+	files     []*handle
+	maps      []*handle
+	streams   []*stream
+	last      int // the last number of an open file
+	seed      uint64
+	log       []string
+	comparing bool                 // so that its calls are not shown
+	inodes    map[string]*history  // what is known of each inode of the truth, by Gen
+	numbers   map[uint64]string    // the Gen of each number of the filesystem under test
+	unsynced  map[string]*unsynced // by Gen
 }
 
 // handle is one open file or mapping, open on both under one number.
@@ -52,14 +53,14 @@ const (
 )
 
 // NewMachine compares test with truth.
-func NewMachine(test, truth FS, dirLinks bool) *Machine {
-	return &Machine{Test: test, Truth: truth, DirLinks: dirLinks, inodes: map[string]*history{}, numbers: map[uint64]string{}}
+func NewMachine(test FS, truth *Folder, dirLinks bool) *Machine {
+	return &Machine{Test: test, Truth: truth, DirLinks: dirLinks, inodes: map[string]*history{}, numbers: map[uint64]string{}, unsynced: map[string]*unsynced{}}
 }
 
 // Actions are the operations, for rapid's Repeat.
 func (m *Machine) Actions() map[string]func(*rapid.T) {
 	actions := map[string]func(*rapid.T){}
-	for _, theme := range []map[string]action{m.names(), m.attributes(), m.contents(), m.space(), m.mappings(), m.directories()} {
+	for _, theme := range []map[string]action{m.names(), m.attributes(), m.lists(), m.contents(), m.space(), m.mappings(), m.directories()} {
 		for name, a := range theme {
 			if m.can(a.needs) {
 				actions[name] = a.do
@@ -94,11 +95,12 @@ func (m *Machine) do(t *rapid.T, c *Call) *Result {
 
 // both does a call on both and notes it.
 func (m *Machine) both(c *Call) (test, truth *Result) {
+	m.noteChange(c)
 	truth = m.Truth.Do(c)
 	test = m.Test.Do(c)
-	if c.Op != Lstat && c.Op != Fstat && c.Op != Listdir {
+	m.noteDone(c, truth)
+	if c.Op != Lstat && c.Op != Fstat && c.Op != Listdir && !m.comparing {
 		m.Note("%s: %s", c, short(truth.Errno))
-		m.gaveValue = c.Op == Setxattr || c.Op == Fsetxattr
 	}
 	return test, truth
 }
@@ -213,6 +215,11 @@ func (m *Machine) exit(t *rapid.T) {
 		}
 	}
 	m.do(t, &Call{Op: Exit, By: by})
+	for _, h := range m.files {
+		if h.by == by {
+			m.safe(h)
+		}
+	}
 	m.files = without(m.files, by)
 	m.maps = without(m.maps, by)
 	m.streams = streamsWithout(m.streams, by)

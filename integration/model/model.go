@@ -30,6 +30,7 @@ type Op string
 // Calls on paths. Those on open files are further below.
 const (
 	Open        Op = "open"        // Path Flags Mode; File is the number it gets
+	Tmpfile     Op = "tmpfile"     // as Open
 	Mkdir       Op = "mkdir"       // Path Mode
 	Mknod       Op = "mknod"       // Path Mode, Off is the device
 	Rmdir       Op = "rmdir"       // Path
@@ -51,7 +52,6 @@ const (
 	Removexattr Op = "removexattr" // Path, To is the name
 	Crowd       Op = "crowd"       // Path is a directory that gets empty files, those numbered Off to Off+Len
 	Thin        Op = "thin"        // Path is a directory that loses them
-	Statfs      Op = "statfs"      //
 )
 
 // Calls on an open file, whose number is File.
