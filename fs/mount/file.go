@@ -12,9 +12,10 @@ import (
 // files is the table of open files, by the handle that the kernel has. Handles
 // are never used twice.
 type files struct {
-	mu   sync.RWMutex
-	open map[uint64]*volume.File
-	last uint64
+	mu      sync.RWMutex
+	open    map[uint64]*volume.File
+	writing map[uint64]uint64 // handles that may write -> inode
+	last    uint64
 }
 
 func (t *files) add(f *volume.File) uint64 {
@@ -23,6 +24,29 @@ func (t *files) add(f *volume.File) uint64 {
 	t.last++
 	t.open[t.last] = f
 	return t.last
+}
+
+// writes notes that a handle may write.
+func (t *files) writes(fh, ino uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.writing == nil {
+		t.writing = map[uint64]uint64{}
+	}
+	t.writing[fh] = ino
+}
+
+// written says whether any handle of an inode may write. The kernel gives up a
+// handle when the last mapping through it has gone, and its pages were sent.
+func (t *files) written(ino uint64) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, other := range t.writing {
+		if other == ino {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *files) get(fh uint64) *volume.File {
@@ -36,6 +60,7 @@ func (t *files) remove(fh uint64) *volume.File {
 	defer t.mu.Unlock()
 	f := t.open[fh]
 	delete(t.open, fh)
+	delete(t.writing, fh)
 	return f
 }
 
@@ -69,7 +94,9 @@ func (s *Server) opened(f *volume.File, flags uint32, out *fuse.OpenOut) {
 	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
 	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
 		out.OpenFlags |= fuse.FOPEN_NOFLUSH
+		return
 	}
+	s.files.writes(out.Fh, f.Ino())
 }
 
 // Read implements fuse.RawFileSystem.

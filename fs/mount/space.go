@@ -65,7 +65,8 @@ func (s *Server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uin
 // have written to pages that the kernel has not sent yet, and a program that
 // copies would pass over them. So before a hole is believed, the kernel is told to
 // give up the pages that it has there, which sends them first. Holes themselves
-// are hardly worth keeping in its memory.
+// are hardly worth keeping in its memory. A file that nobody has open for writing
+// has no such pages.
 func (s *Server) Lseek(cancel <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) fuse.Status {
 	f := s.files.get(in.Fh)
 	if f == nil {
@@ -115,9 +116,11 @@ func (s *Server) seekHole(ctx context.Context, f *volume.File, off int64) (int64
 
 // giveUp lets the kernel send and drop its pages of [from, to) of a file; to its
 // end if to is zero. It must not be called while the kernel holds pages of the
-// file locked for us: an lseek holds none.
+// file locked for us: an lseek holds none. Whoever kills the daemon just while it
+// waits for such pages leaves it waiting for itself (umount -f ends that), so it
+// does not where there can be none.
 func (s *Server) giveUp(ino uint64, from, to int64) {
-	if s.fuse == nil {
+	if s.fuse == nil || !s.files.written(ino) {
 		return
 	}
 	// That the kernel knows no such file, or no such notice, leaves nothing to do.
