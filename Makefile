@@ -7,12 +7,30 @@ STATE  ?= /tmp/hammock-demo-state
 PEERS  ?= 6
 POLICY ?= 4+2
 FUZZTIME ?= 5s
+# Where make install puts the program. SBINDIR is where mount(8) looks for
+# helpers; it looks nowhere else.
+PREFIX  ?= /usr/local
+SBINDIR ?= /sbin
+DESTDIR ?=
+BIN     ?= bin/hammock
 
-.PHONY: build demo test unit integration race fuzz cross lint bench soak setup clean
+.PHONY: build install uninstall demo test unit integration race fuzz cross lint bench soak setup clean
 
 # Without cgo: one static file, and all memory where the runtime's limit sees it.
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/hammock ./cmd/hammock
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/hammock
+
+# What make build has made, and its two names for mount(8); needs root, unless
+# DESTDIR says where.
+install:
+	@test -x $(BIN) || { echo "$(BIN) is missing: make build first" >&2; exit 1; }
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SBINDIR)
+	install -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/hammock
+	ln -sf $(PREFIX)/bin/hammock $(DESTDIR)$(SBINDIR)/mount.hammock
+	ln -sf $(PREFIX)/bin/hammock $(DESTDIR)$(SBINDIR)/mount.fuse.hammock
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/hammock $(DESTDIR)$(SBINDIR)/mount.hammock $(DESTDIR)$(SBINDIR)/mount.fuse.hammock
 
 # A swarm of local peers and a mounted folder. End it with:
 #   bin/hammock unmount $(DIR) --state $(STATE)

@@ -24,6 +24,9 @@ const (
 	passphraseEnv = "HAMMOCK_PASSPHRASE_FD"
 )
 
+// errNotStarted says that the system could not start a process.
+var errNotStarted = errors.New("start the background process")
+
 // runBackground starts this program again with args and waits until it is
 // ready.
 func runBackground(ctx context.Context, st state, args []string, pass []byte) error {
@@ -49,6 +52,7 @@ func runBackground(ctx context.Context, st state, args []string, pass []byte) er
 		return errors.Join(err, tell.Close())
 	}
 	cmd := exec.Command(self, args...)
+	cmd.Args[0] = "hammock" // whatever the file is called: a name can have a meaning, see calledAsHelper
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.ExtraFiles = []*os.File{tell, secret}
 	cmd.Env = append(os.Environ(), readyEnv+"=3")
@@ -60,7 +64,7 @@ func runBackground(ctx context.Context, st state, args []string, pass []byte) er
 	tell.Close()
 	secret.Close()
 	if err != nil {
-		return errors.Join(fmt.Errorf("start the background process: %w", err), give.Close())
+		return errors.Join(fmt.Errorf("%w: %w", errNotStarted, err), give.Close())
 	}
 	_, werr := give.Write(pass)
 	if err := errors.Join(werr, give.Close()); err != nil && pass != nil {

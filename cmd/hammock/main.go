@@ -20,6 +20,11 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once; nothing that was acknowledged is lost by that
+	if calledAsHelper(os.Args[0]) {
+		status := runHelper(ctx, os.Args[0], os.Args[1:])
+		stop()
+		os.Exit(status)
+	}
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
 	if err != nil {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -19,15 +20,16 @@ import (
 func mountCommand(at func() state) *cobra.Command {
 	var o mountOptions
 	var give string
-	var foreground bool
+	var foreground, quiet bool
 	cmd := &cobra.Command{
 		Use:   "mount DIR",
 		Short: "Mount the volume on DIR, and be a node of the swarm",
 		Long: "Mounts the volume of this state on DIR, an empty folder, and goes on in the background until `hammock unmount DIR`;\n" +
 			"it returns when the folder can be used. The process ID is in STATE/pid, its log in STATE/log. While it runs, this\n" +
 			"machine is a member of the swarm, and keeps shards for others within --give.\n\n" +
-			"Options for -o: ro, allow_other, nonempty, suid, dev, noexec, noatime, sync, sync=peers (fsync returns when peers\n" +
-			"have the data), writeback. Words of /etc/fstab that are for others are passed over.",
+			"Options for -o: ro, allow_other, nonempty, suid, dev, noexec, relatime (noatime unless said), sync, dirsync,\n" +
+			"sync=peers (fsync returns when peers have the data), writeback, uidmap and gidmap (VOLUME:LOCAL:COUNT, several\n" +
+			"joined by /), idmapped. Words of /etc/fstab that are for others are passed over.",
 		Args: exactly(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			st := at()
@@ -39,7 +41,11 @@ func mountCommand(at func() state) *cobra.Command {
 				return err
 			}
 			run := func(ctx context.Context) error { return runMount(ctx, st, o) }
-			return startOrRun(cmd.Context(), st, foreground, &o.pass, run, "mounted on "+o.dir)
+			word := "mounted on " + o.dir
+			if quiet {
+				word = ""
+			}
+			return startOrRun(cmd.Context(), st, foreground, &o.pass, run, word)
 		},
 	}
 	o.pass.add(cmd)
@@ -47,11 +53,15 @@ func mountCommand(at func() state) *cobra.Command {
 	cmd.Flags().StringVar(&give, "give", "", "space for others' shards, like 100G (kept for later runs)")
 	cmd.Flags().StringArrayVar(&o.listen, "listen", nil, "address to listen at, like /ip4/0.0.0.0/tcp/4001 (may be repeated)")
 	cmd.Flags().BoolVar(&foreground, "foreground", false, "stay in the foreground and log to standard error")
+	cmd.Flags().StringVar(&o.source, "source", "", "what lists of mounts call it")
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "do not say that it is mounted")
+	_ = errors.Join(cmd.Flags().MarkHidden("source"), cmd.Flags().MarkHidden("quiet")) // for mount(8)
 	return cmd
 }
 
 type mountOptions struct {
 	dir     string
+	source  string
 	options string
 	give    int64
 	listen  []string
@@ -76,6 +86,7 @@ func runMount(ctx context.Context, st state, o mountOptions) error {
 	if err != nil {
 		return err
 	}
+	opts.Source = cmp.Or(opts.Source, o.source)
 	if o.dir, err = mount.CheckPoint(o.dir, opts.NonEmpty, st.dir); err != nil {
 		return err
 	}

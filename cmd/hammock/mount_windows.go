@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -22,3 +23,8 @@ func (m *mounted) mountPoint() string { return "" }
 const drainLimit = 2 * time.Minute
 
 func freeDead(string) (bool, error) { return false, nil }
+
+// There is no mount(8) to help.
+func calledAsHelper(string) bool { return false }
+
+func runHelper(context.Context, string, []string) int { return 1 }

@@ -62,7 +62,7 @@ func startNode(ctx context.Context, st state, k *crypt.Keyring, o nodeOptions) (
 	if err != nil {
 		return nil, err
 	}
-	lock, err := st.lock()
+	lock, err := st.lockSoon(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -105,7 +105,7 @@ func readPassphrase(path string) ([]byte, error) {
 func askSecret(prompt string) ([]byte, error) {
 	fd := int(os.Stdin.Fd())
 	if !term.IsTerminal(fd) {
-		return nil, errors.New("there is no terminal to ask for the passphrase: give --passphrase-file or HAMMOCK_PASSPHRASE_FILE")
+		return nil, errors.New("there is no terminal to ask for the passphrase: give --passphrase-file or HAMMOCK_PASSPHRASE_FILE, in /etc/fstab the option passphrase_file=FILE")
 	}
 	fmt.Fprint(os.Stderr, prompt)
 	b, err := term.ReadPassword(fd)

@@ -63,7 +63,7 @@ func giveSize(st state, give string) (int64, error) {
 }
 
 // startOrRun runs a node here, or starts it in the background and returns when
-// it is ready.
+// it is ready. Then it says the word.
 func startOrRun(ctx context.Context, st state, foreground bool, pass *passphraseFlags, run func(context.Context) error, word string) error {
 	if foreground {
 		err := run(ctx)
@@ -81,6 +81,9 @@ func startOrRun(ctx context.Context, st state, foreground bool, pass *passphrase
 	}
 	if err := runBackground(ctx, st, foregroundArgs(), secret); err != nil {
 		return err
+	}
+	if word == "" {
+		return nil
 	}
 	fmt.Printf("%s; process %s, log %s\n", word, readPID(st), st.path("log"))
 	return nil

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -27,8 +30,12 @@ func defaultState() string {
 		return filepath.Join(dir, "hammock")
 	}
 	home, err := os.UserHomeDir()
-	if err != nil {
-		return "hammock-state"
+	if err != nil { // services have no HOME
+		u, uerr := user.Current()
+		if uerr != nil || u.HomeDir == "" {
+			return "hammock-state"
+		}
+		home = u.HomeDir
 	}
 	return filepath.Join(home, ".local", "share", "hammock")
 }
@@ -76,10 +83,36 @@ func (s state) lock() (io.Closer, error) {
 		return nil, fmt.Errorf("open the state folder: %w", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("another hammock process%s has %s open: end it first (`hammock unmount`), or give this one a --state of its own",
-			s.holder(), s.dir)
+		return nil, heldError{fmt.Errorf("another hammock process%s has %s open: end it first (`hammock unmount`), or give this one a --state of its own",
+			s.holder(), s.dir)}
 	}
 	return l, nil
+}
+
+// heldError says that another process has a state open.
+type heldError struct{ error }
+
+// lockSoon is lock for a node. One that umount(8) has just taken the folder from
+// is still closing, and has taken its socket away, or will in a moment. The next
+// one waits for it.
+func (s state) lockSoon(ctx context.Context) (io.Closer, error) {
+	moment, closed := time.Now().Add(time.Second), time.Now().Add(closeLimit)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		l, err := s.lock()
+		if !errors.As(err, new(heldError)) || time.Now().After(closed) {
+			return l, err
+		}
+		if _, serr := os.Stat(s.path("socket")); serr == nil && time.Now().After(moment) {
+			return nil, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 func (s state) holder() string {
