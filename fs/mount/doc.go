@@ -18,6 +18,9 @@
 // hands down a list it does not count. What the kernel leaves to us is to take
 // set-ID bits and capabilities from files that are changed.
 //
+// What mount options ask for beyond that stands in layers before the server, each
+// a fuse.RawFileSystem of its own: see face.
+//
 // Traps.
 //
 //   - FUSE sends an interrupt for every signal of the caller, and the runtime of
