@@ -16,7 +16,7 @@ func copyTree(t *testing.T, from, to string) {
 // old times, and what root may have besides.
 func oddTree(t *testing.T, source string) string {
 	t.Helper()
-	tree := filepath.Join(t.TempDir(), "tree")
+	tree := filepath.Join(ext4Folder(t), "tree")
 	copyTree(t, filepath.Join(goSource(t), source), tree)
 	program(t, tree, "sh", "-euc", `
 		f=$(find . -name '*.go' | sort | head -n 1); ln -s "$f" link; ln "$f" hard; mkfifo fifo; mkdir -m 01777 sticky; : >empty
@@ -54,7 +54,7 @@ func runTar(t *testing.T, w *world, dir string) {
 // runCp copies an odd tree in, within, and out again.
 func runCp(t *testing.T, _ *world, dir string) {
 	tree := oddTree(t, "text")
-	in, within, out := filepath.Join(dir, "in"), filepath.Join(dir, "within"), filepath.Join(t.TempDir(), "out")
+	in, within, out := filepath.Join(dir, "in"), filepath.Join(dir, "within"), filepath.Join(ext4Folder(t), "out")
 	copyTree(t, tree, in)
 	copyTree(t, in, within)
 	copyTree(t, within, out)
@@ -67,7 +67,7 @@ func runCp(t *testing.T, _ *world, dir string) {
 // same updates. The times are old ones: to rsync what it has just made is as new
 // as something of the same second.
 func runRsync(t *testing.T, w *world, dir string) {
-	tree, twin := oddTree(t, "compress"), t.TempDir()
+	tree, twin := oddTree(t, "compress"), ext4Folder(t)
 	large := filepath.Join(tree, "large")
 	writeStream(t, large, stream(24<<20, 0))
 	program(t, tree, "touch", "-d", "2008-01-01 00:00:00.5", ".")

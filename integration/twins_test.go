@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,7 +10,7 @@ import (
 )
 
 // TestTwins runs each script of testdata/twins in the mount and in a folder of
-// the machine's own filesystem. They must print the same, and both must
+// ext4. They must print the same, and both must
 // succeed: a script is a test that says nothing of what is right, for ext4 does.
 func TestTwins(t *testing.T) {
 	needMount(t)
@@ -17,18 +18,18 @@ func TestTwins(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	source := goSource(t)
+	source, native := goSource(t), ext4Folder(t)
 	w := newSolo(t, "")
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".sh"), func(t *testing.T) {
-			runTwins(t, w, script, source)
+			runTwins(t, w, native, script, source)
 		})
 	}
 	w.check("--data")
 	w.unmount()
 }
 
-func runTwins(t *testing.T, w *world, script, source string) {
+func runTwins(t *testing.T, w *world, native, script, source string) {
 	text := string(mustRead(t, script))
 	needMount(t, scriptNeeds(text, "# needs:")...)
 	for _, program := range scriptNeeds(text, "# wants:") {
@@ -40,17 +41,19 @@ func runTwins(t *testing.T, w *world, script, source string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	native, mounted := t.TempDir(), w.path(filepath.Base(script))
-	if err := os.Mkdir(mounted, 0o755); err != nil {
+	name := filepath.Base(script)
+	native, mounted := filepath.Join(native, name), w.path(name)
+	if err := errors.Join(os.Mkdir(native, 0o755), os.Mkdir(mounted, 0o755)); err != nil {
 		t.Fatal(err)
 	}
+	defer os.RemoveAll(native)
 	in := func(dir string) string {
 		t.Helper()
 		return runner{dir: dir, env: []string{"SRC=" + source}}.must(t, "sh", "-eu", path)
 	}
 	want := in(native)
 	if got := in(mounted); got != want {
-		t.Errorf("the same script, on the machine's own filesystem (-) and in the mount (+):\n%s", difference(t, want, got))
+		t.Errorf("the same script, on ext4 (-) and in the mount (+):\n%s", difference(t, want, got))
 	}
 }
 
