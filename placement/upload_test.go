@@ -135,6 +135,8 @@ func TestChangedPayloadIsNotPlaced(t *testing.T) {
 	w.payloads[1][5] ^= 1
 	w.mu.Unlock()
 	p.Enqueue(1, placement.ClassIndex)
+	for late := time.Now().Add(time.Minute); p.Stats().LastError == nil && time.Now().Before(late); time.Sleep(time.Millisecond) {
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := p.Wait(ctx); err == nil || w.record(1).Placed {

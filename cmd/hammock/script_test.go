@@ -43,12 +43,17 @@ func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
 // beside, slow puts are overtaken, and a shard may lie on two peers.
 func TestAlone(t *testing.T) { runScripts(t, "testdata/alone") }
 
+// scriptsLimit ends the programs of scripts that hang, before the whole test
+// binary is ended and nothing is cleaned up.
+const scriptsLimit = 8 * time.Minute
+
 func runScripts(t *testing.T, dir string) {
 	if testing.Short() {
 		t.Skip("starts many processes")
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:         dir,
+		Deadline:    time.Now().Add(scriptsLimit),
 		WorkdirRoot: t.TempDir(), // which fails the test if something is still mounted there
 		Setup:       setupScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -127,6 +132,7 @@ func cleanUp(work string) {
 	list, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(list)) {
 		if words := strings.Fields(line); len(words) > 4 && strings.HasPrefix(words[4], work+"/") {
+			_ = syscall.Unmount(words[4], syscall.MNT_FORCE) // what is asked of it fails
 			_ = syscall.Unmount(words[4], syscall.MNT_DETACH)
 			_ = exec.Command("fusermount3", "-u", "-z", words[4]).Run()
 		}
@@ -190,7 +196,7 @@ func until(limit time.Duration, f func() error) error {
 
 // await runs a program until it succeeds, or fails after "!".
 func await(ts *testscript.TestScript, neg bool, args []string) {
-	err := until(15*time.Second, func() error {
+	err := until(time.Minute, func() error {
 		err := ts.Exec(args[0], args[1:]...)
 		if neg && err == nil {
 			return errors.New("it goes on succeeding")

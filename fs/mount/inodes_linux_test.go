@@ -210,7 +210,7 @@ func testRunning(t *testing.T) {
 	program, err := os.ReadFile(sleep)
 	must(t, err)
 	must(t, os.WriteFile("sleep", program, 0o755))
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), outsideLimit)
 	defer cancel()
 	run := exec.CommandContext(ctx, "./sleep", "60")
 	run.WaitDelay = 5 * time.Second
@@ -258,7 +258,7 @@ func testListPrograms(t *testing.T) {
 	file(t, "src/f", 0, 0, 0o640)
 	run := func(args ...string) string {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), outsideLimit)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.WaitDelay = 5 * time.Second

@@ -84,7 +84,7 @@ func mountOrSkip(t testing.TB, o Options) (*Server, string) {
 }
 
 func unmount(t testing.TB, s *Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Unmount(ctx); err != nil {
 		t.Error(err)

@@ -179,7 +179,7 @@ func attach(t tb, h *host, dir string) *mount.Server {
 }
 
 func detach(s *mount.Server) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	err := s.Unmount(ctx)
 	if err != nil {

@@ -154,7 +154,7 @@ func (p *party) redeem(t testing.TB, s *Swarm, text string) (*Admission, error) 
 // until waits for cond, looking again at each change that s tells of.
 func until(t testing.TB, s *Swarm, what string, cond func() bool) {
 	t.Helper()
-	late := time.After(15 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		change := s.Watch()
 		if cond() {
