@@ -2,6 +2,7 @@ package model
 
 import (
 	"flag"
+	"os"
 	"strconv"
 	"testing"
 )
@@ -14,6 +15,9 @@ func setChecks(t *testing.T, n int) {
 	f := flag.Lookup("rapid.checks")
 	if f == nil || f.Value.String() != defaultChecks {
 		return // somebody wants another number
+	}
+	if os.Getenv("HAMMOCK_SOAK") != "" {
+		n *= 200
 	}
 	must(t, f.Value.Set(strconv.Itoa(n)))
 	t.Cleanup(func() { _ = f.Value.Set(defaultChecks) })
