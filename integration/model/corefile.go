@@ -161,10 +161,19 @@ func (c *Core) write(call *Call, r *Result) error {
 		f.f.KillPriv()
 	}
 	r.N = int64(n)
-	if err == nil && f.flags&(unix.O_SYNC|unix.O_DSYNC) != 0 {
-		err = f.f.Fsync(ctx)
+	if err == nil {
+		err = f.syncedIfAsked()
 	}
 	return err
+}
+
+// syncedIfAsked is what the kernel does after a change of a file that was opened
+// so.
+func (f *coreFile) syncedIfAsked() error {
+	if f.flags&(unix.O_SYNC|unix.O_DSYNC) == 0 {
+		return nil
+	}
+	return f.f.Fsync(ctx)
 }
 
 func (c *Core) ftruncate(call *Call, _ *Result) error {

@@ -27,10 +27,13 @@ func (c *Core) allocate(call *Call, _ *Result) error {
 	if err != nil {
 		return err
 	}
-	if err = f.f.Allocate(ctx, call.Off, call.Len, uint32(call.Flags)); err == nil && unprivileged() {
+	if err = f.f.Allocate(ctx, call.Off, call.Len, uint32(call.Flags)); err != nil {
+		return err
+	}
+	if unprivileged() {
 		f.f.KillPriv()
 	}
-	return err
+	return f.syncedIfAsked()
 }
 
 // allocatable is what the kernel refuses before it asks for the file.
@@ -59,6 +62,9 @@ func (c *Core) copy(call *Call, r *Result) error {
 	r.N, err = in.f.CopyRange(ctx, call.Off, out.f, call.Off2, call.Len)
 	if r.N > 0 && unprivileged() {
 		out.f.KillPriv()
+	}
+	if err == nil {
+		err = out.syncedIfAsked()
 	}
 	return err
 }
