@@ -39,6 +39,7 @@ type drive struct {
 	done        sync.WaitGroup
 	over        atomic.Bool  // a newer device has taken over; see successor.go
 	fetched     atomic.Int64 // payload bytes that came from peers
+	stored      atomic.Int64 // payload bytes that were on peers before this run; see space.go
 }
 
 // openDrive opens the volume of a node.
@@ -90,8 +91,9 @@ func (d *drive) openVolume(ctx context.Context) error {
 	}
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stop = stop
-	d.done.Add(2)
+	d.done.Add(3)
 	go func() { defer d.done.Done(); d.runPlacer(bg) }()
+	go func() { defer d.done.Done(); d.countStored(bg) }()
 	go func() { defer d.done.Done(); d.housekeeping(bg) }()
 	return nil
 }
@@ -203,27 +205,6 @@ func (d *drive) describe(stripe uint64) (class uint8, payload int) {
 		return 0, 0
 	}
 	return r.Class, int(r.Payload)
-}
-
-// space is what the volume can hold: what the stores would still take, or, with
-// none, what the cache would.
-func (d *drive) space() (total, free uint64) {
-	u := d.cache.Usage()
-	local := max(0, u.Limit-u.Bytes)
-	var remote int64
-	list := d.stores.Stores()
-	for _, s := range list {
-		if !s.Here {
-			remote += s.Free
-		}
-	}
-	code, ok := d.policy.Code(meta.ClassData, len(list))
-	if !ok {
-		return uint64(u.Limit), uint64(local)
-	}
-	left := remote / int64(code.N()) * int64(code.K)
-	used := u.Bytes + d.placer.Stats().PlacedBytes
-	return uint64(used + left), uint64(left)
 }
 
 // housekeepingEvery is how often stripes are closed by age and new peers are

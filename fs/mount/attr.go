@@ -2,6 +2,7 @@ package mount
 
 import (
 	"math"
+	"syscall"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -19,10 +20,23 @@ const (
 	blksize = 64 << 10
 )
 
+// space is the size of an inode, and how many blocks of 512 bytes it takes. For
+// a directory that is what an ordinary filesystem says of one that is not very
+// large: test -s and scripts of that kind take a directory of no size for one
+// without names. Its true size here would be that of the records in it.
+func space(a *volume.Attr) (size, blocks uint64) {
+	const directory = 4096
+	if a.Mode&syscall.S_IFMT == syscall.S_IFDIR {
+		return directory, directory / 512
+	}
+	return a.Size, a.Blocks
+}
+
 // fillAttr translates attributes.
 func fillAttr(out *fuse.Attr, a *volume.Attr) {
+	size, blocks := space(a)
 	*out = fuse.Attr{
-		Ino: a.Ino, Size: a.Size, Blocks: a.Blocks, Mode: a.Mode, Nlink: a.Nlink,
+		Ino: a.Ino, Size: size, Blocks: blocks, Mode: a.Mode, Nlink: a.Nlink,
 		Owner: fuse.Owner{Uid: a.UID, Gid: a.GID}, Rdev: a.Rdev, Blksize: blksize,
 	}
 	out.Atime, out.Atimensec = split(a.Atime)
@@ -84,7 +98,8 @@ func (s *Server) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.Statx
 	const basicAndBirth = 0xfff // STATX_BASIC_STATS | STATX_BTIME
 	x := &out.Statx
 	x.Mask, x.Blksize, x.Nlink, x.Uid, x.Gid = basicAndBirth, blksize, a.Nlink, a.UID, a.GID
-	x.Mode, x.Ino, x.Size, x.Blocks = uint16(a.Mode), a.Ino, a.Size, a.Blocks
+	x.Mode, x.Ino = uint16(a.Mode), a.Ino
+	x.Size, x.Blocks = space(&a)
 	x.RdevMajor, x.RdevMinor = a.Rdev>>8&0xfff, a.Rdev&0xff|a.Rdev>>12&0xfff00
 	for _, t := range []struct {
 		out *fuse.SxTime

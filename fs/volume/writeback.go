@@ -50,6 +50,7 @@ func (v *Volume) WriteBack(ctx context.Context, quiet time.Duration) error {
 		}
 	}
 	v.mu.Unlock()
+	slices.Sort(list) // neighbours in the records, and from now on in their stripes, too
 	for group := range slices.Chunk(list, groupInodes) {
 		if err := v.writeBackGroup(ctx, group); err != nil {
 			return err

@@ -42,8 +42,6 @@ var Differences = []Difference{
 	{"readwrite/ioctls", "ioctl FS_IOC_GETFLAGS", "ok", "ENOTTY", ruleFlags},
 	{"readwrite/ioctls", "ioctl FS_IOC_FIEMAP", "EINVAL", "EOPNOTSUPP", ruleFiemap},
 
-	{"directories/make", "a directory", "takes blocks: true, has a size: true", "takes blocks: false, has a size: false", ruleDirSize},
-
 	{"attributes/setid", "6767 after write by 1002", "767", "2767", ruleSetgid},
 	{"attributes/setid", "6767 after truncate by 1002", "767", "2767", ruleSetgid},
 	{"attributes/setid", "[1002] chown f -1:-1", "EPERM", "ok", ruleChown},
@@ -82,7 +80,6 @@ const (
 	ruleSize      = "largest file"
 	ruleFlags     = "chattr, lsattr, project IDs"
 	ruleFiemap    = "FIEMAP"
-	ruleDirSize   = "size of a directory"
 	ruleMapEnd    = "bytes behind the end, through a mapping"
 	ruleFifo      = "times of a FIFO"
 	ruleChown     = "chown of nothing by a stranger"
