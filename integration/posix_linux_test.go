@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hammockfs/hammock/integration/model"
 	"github.com/hammockfs/hammock/integration/posix"
 )
 
@@ -139,49 +140,21 @@ func sameLook(t *testing.T, when string, before, now []string) {
 	}
 }
 
-// ext4Folder is an empty folder of ext4: below the folder for temporary files
-// if that is one, else in a file system of its own.
+// ext4Folder is an empty folder of ext4.
 func ext4Folder(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	if isExt4(t, dir) {
-		return dir
+	native, err := model.OpenNative(t.TempDir())
+	if err != nil {
+		missing(t, "there is no ext4 to compare with: %v", err)
 	}
-	image := filepath.Join(dir, "image")
-	point := filepath.Join(dir, "ext4")
-	if err := errors.Join(os.Mkdir(point, 0o755), os.WriteFile(image, nil, 0o600), os.Truncate(image, 512<<20)); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"mkfs.ext4", "-q", "-F", "-b", "4096", image}, {"mount", "-o", "loop", image, point}} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			missing(t, "there is no ext4 to compare with: %v: %v\n%s", args, err, out)
+	t.Cleanup(func() {
+		if err := native.Close(); err != nil {
+			t.Error(err)
 		}
-	}
-	t.Cleanup(func() { _ = unix.Unmount(point, unix.MNT_DETACH) })
-	folder := filepath.Join(point, "folder")
+	})
+	folder := filepath.Join(native.Dir, "folder")
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return folder
-}
-
-// isExt4 asks the list of mounts: ext2 and ext3 have the same number in statfs.
-func isExt4(t *testing.T, dir string) bool {
-	t.Helper()
-	var st unix.Stat_t
-	if err := unix.Stat(dir, &st); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	device := fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
-	for line := range strings.Lines(string(b)) {
-		before, after, _ := strings.Cut(line, " - ")
-		if words := strings.Fields(before); len(words) > 2 && words[2] == device {
-			return strings.HasPrefix(after, "ext4 ")
-		}
-	}
-	return false
 }
