@@ -73,7 +73,7 @@ func (v *Volume) storeACL(ctx context.Context, c *xattrChange, name string, list
 		return nil
 	}
 	if err != nil {
-		if err := v.roomForName(ctx, c.in, name); err != nil {
+		if c.names, err = v.roomForName(ctx, c.in, name); err != nil {
 			return err
 		}
 	}

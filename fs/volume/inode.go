@@ -56,6 +56,7 @@ type inode struct {
 	opens   int
 	file    content           // of a regular file
 	ghost   map[string][]byte // extended attributes of a gone inode
+	names   int               // bytes of the list of extended attributes, 0 if they were not counted
 
 	absent absence // of a directory; has a lock of its own
 }

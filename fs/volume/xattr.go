@@ -120,8 +120,10 @@ func (v *Volume) SetXattr(ctx context.Context, ino uint64, name string, value []
 			return ErrNoXattr
 		case exists && bytes.Equal(old, value):
 			return nil
-		case !exists:
-			if err := v.roomForName(ctx, c.in, name); err != nil {
+		case exists:
+			c.names = c.in.names
+		default:
+			if c.names, err = v.roomForName(ctx, c.in, name); err != nil {
 				return err
 			}
 		}
@@ -131,20 +133,22 @@ func (v *Volume) SetXattr(ctx context.Context, ino uint64, name string, value []
 }
 
 // roomForName refuses a name with which the list would be longer than a program
-// can ask for.
-func (v *Volume) roomForName(ctx context.Context, in *inode, name string) error {
-	names, err := v.xattrs(ctx, in)
-	if err != nil {
-		return err
+// can ask for, and returns how long it will be.
+func (v *Volume) roomForName(ctx context.Context, in *inode, name string) (int, error) {
+	n := in.names
+	if n == 0 { // not counted yet, or there are none
+		names, err := v.xattrs(ctx, in)
+		if err != nil {
+			return 0, err
+		}
+		for _, other := range names {
+			n += len(other) + 1
+		}
 	}
-	n := len(name) + 1
-	for _, other := range names {
-		n += len(other) + 1
+	if n += len(name) + 1; n > maxXattrList {
+		return 0, fmt.Errorf("a list of %d bytes of attribute names: %w", n, ErrNoSpace)
 	}
-	if n > maxXattrList {
-		return fmt.Errorf("a list of %d bytes of attribute names: %w", n, ErrNoSpace)
-	}
-	return nil
+	return n, nil
 }
 
 // RemoveXattr removes an extended attribute, ErrNoXattr if there is none. Of
@@ -169,6 +173,8 @@ type xattrChange struct {
 	b    *meta.Batch
 	attr Attr
 	n    int // how many
+
+	names int // what in.names will be
 }
 
 func (c *xattrChange) put(name string, value []byte) {
@@ -222,14 +228,14 @@ func (v *Volume) recordXattrs(ctx context.Context, c *xattrChange) error {
 	}
 	c.attr.Ctime = v.now()
 	if c.in.gone {
-		c.in.attr = c.attr
+		c.in.attr, c.in.names = c.attr, c.names
 		return nil
 	}
 	c.in.record(c.b, c.attr)
 	if err := v.db.Commit(ctx, c.b); err != nil {
 		return fmt.Errorf("record extended attributes of inode %d: %w", c.in.ino, err)
 	}
-	c.in.attr = c.attr
+	c.in.attr, c.in.names = c.attr, c.names
 	return nil
 }
 
@@ -256,7 +262,7 @@ func (in *inode) putGhost(name string, value []byte) {
 // its extended attributes, for who still has a descriptor of it. A regular file
 // that is open keeps its records, and for one that is not nobody would look.
 func (v *Volume) haunt(ctx context.Context, in *inode) error {
-	in.ghost = nil
+	in.ghost, in.names = nil, 0
 	if in.isReg() || in.attr.Flags&flagXattrs == 0 {
 		return nil
 	}

@@ -2,7 +2,9 @@ package volume
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -156,4 +158,42 @@ func TestRemovedButHeld(t *testing.T) {
 	w.v.Forget(d)
 	_, err = w.v.GetAttr(ctx, d)
 	wantErr(t, "after the kernel forgot it", err, ErrNotExist)
+}
+
+// TestXattrListCounted changes attributes at random: what an inode remembers of
+// the length of its list is that length, or nothing.
+func TestXattrListCounted(t *testing.T) {
+	w := start(t)
+	f := w.touch(t, Root, "f")
+	r := rand.New(rand.NewPCG(1, 0))
+	counted := 0
+	for range 400 {
+		name := fmt.Sprintf("user.%0*d", 1+r.IntN(40), r.IntN(5))
+		switch r.IntN(6) {
+		case 0:
+			if err := w.v.RemoveXattr(ctx, f, name); !errors.Is(err, ErrNoXattr) {
+				must(t, err)
+			}
+		default:
+			must(t, w.v.SetXattr(ctx, f, name, random(r.Uint64(), r.IntN(20)), 0))
+		}
+		names, err := w.v.ListXattr(ctx, f)
+		must(t, err)
+		n := 0
+		for _, name := range names {
+			n += len(name) + 1
+		}
+		in, err := w.v.get(ctx, f)
+		must(t, err)
+		if in.names != 0 {
+			counted++
+			if in.names != n {
+				t.Fatalf("it remembers %d bytes, and the names take %d", in.names, n)
+			}
+		}
+		w.v.put(in)
+	}
+	if counted < 200 {
+		t.Errorf("it remembered %d times of 400", counted)
+	}
 }
