@@ -100,20 +100,3 @@ func describeXattrs(path string) (string, error) {
 	}
 	return text, nil
 }
-
-// blocksOf is the room that all files below a folder take, in bytes.
-func blocksOf(t *testing.T, dir string) (total int64) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		var st unix.Stat_t
-		if err == nil && d.Type().IsRegular() {
-			err = unix.Lstat(path, &st)
-			total += st.Blocks * 512
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return total
-}

@@ -20,10 +20,9 @@ type Folder struct {
 
 // opened is what a process has open under a number: a descriptor, or a mapping.
 type opened struct {
-	by   int
-	fd   int
-	mem  []byte
-	room []byte // for entries of a directory
+	by  int
+	fd  int
+	mem []byte
 }
 
 // NewFolder uses a folder. With gens it tells inodes apart that had a number
