@@ -17,8 +17,8 @@ import (
 // work in its mount, each operation done on ext4 too, the daemon stopped, killed
 // and started in between. With peers it also forgets what they have.
 func TestModel(t *testing.T) {
-	t.Run("alone", func(t *testing.T) { runModel(t, 0, "solo", full(12, 4)) })
-	t.Run("peers", func(t *testing.T) { runModel(t, 3, "2+1", full(4, 2)) })
+	t.Run("alone", func(t *testing.T) { runModel(t, 0, "solo", full(10, 3)) })
+	t.Run("peers", func(t *testing.T) { runModel(t, 3, "2+1", full(2, 1)) })
 }
 
 // setRapid sets one of rapid's flags for a test, unless the command line does.
