@@ -13,6 +13,7 @@ var mountCases = []Case{
 	{"mounts/across", true, mountAcross},
 	{"mounts/readonly", true, mountReadOnly},
 	{"mounts/flags", true, mountFlags},
+	{"mounts/overlay", true, mountOverlay},
 }
 
 // mountHere shows the working directory once more, in a directory of it, with
@@ -131,4 +132,32 @@ func mountFlags(t *T) {
 	t.open("noexec/null", unix.O_RDWR, 0)
 	t.mknod("nodev/zero", unix.S_IFCHR|0o666, unix.Mkdev(1, 5))
 	t.open("nodev/zero", unix.O_RDWR, 0)
+}
+
+// mountOverlay has the folder be the upper layer of an overlay, which wants
+// whiteouts and attributes of its own.
+func mountOverlay(t *T) {
+	t.dir("low", "low/d", "up", "work", "m")
+	t.file("low/f", "low")
+	t.file("low/d/x", "x")
+	t.file("low/gone", "x")
+	if !t.result("mount an overlay", unix.Mount("overlay", "m", "overlay", 0, "lowerdir=low,upperdir=up,workdir=work")) {
+		return
+	}
+	t.later(func() { _ = unix.Unmount("m", unix.MNT_DETACH) })
+	t.close(t.open("m/new", unix.O_CREAT|unix.O_WRONLY, 0o644))
+	t.write(t.open("m/f", unix.O_WRONLY|unix.O_APPEND, 0), " and more")
+	t.content("m/f")
+	t.content("low/f")
+	t.unlink("m/gone")
+	t.rename("m/new", "m/newer")
+	t.unlink("m/d/x")
+	t.rmdir("m/d")
+	t.mkdir("m/d", 0o755)
+	t.list("m")
+	t.list("m/d")
+	t.list("up")
+	t.lstat("up/gone")
+	t.getx("up/d", "trusted.overlay.opaque")
+	t.result("umount", unix.Unmount("m", unix.MNT_DETACH))
 }
