@@ -9,31 +9,39 @@ import (
 	"github.com/hammockfs/hammock/fs/volume"
 )
 
+// handle is an open file, with the flags that it was opened with.
+type handle struct {
+	*volume.File
+	flags uint32
+}
+
+func (h *handle) writes() bool { return h.flags&syscall.O_ACCMODE != syscall.O_RDONLY }
+
+// synced says whether each change through the handle is an fsync, too. After a
+// write(2) the kernel sees to that.
+func (h *handle) synced() bool { return h.flags&openDSync != 0 }
+
 // files is the table of open files, by the handle that the kernel has. Handles
 // are never used twice.
 type files struct {
 	mu      sync.RWMutex
-	open    map[uint64]*volume.File
-	writing map[uint64]uint64 // handles that may write -> inode
+	open    map[uint64]*handle
+	writers map[uint64]int // inode -> how many handles may write
 	last    uint64
 }
 
-func (t *files) add(f *volume.File) uint64 {
+func newFiles() files { return files{open: map[uint64]*handle{}, writers: map[uint64]int{}} }
+
+func (t *files) add(f *volume.File, flags uint32) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.last++
-	t.open[t.last] = f
-	return t.last
-}
-
-// writes notes that a handle may write.
-func (t *files) writes(fh, ino uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.writing == nil {
-		t.writing = map[uint64]uint64{}
+	h := &handle{f, flags}
+	t.open[t.last] = h
+	if h.writes() {
+		t.writers[f.Ino()]++
 	}
-	t.writing[fh] = ino
+	return t.last
 }
 
 // written says whether any handle of an inode may write. The kernel gives up a
@@ -41,37 +49,40 @@ func (t *files) writes(fh, ino uint64) {
 func (t *files) written(ino uint64) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for _, other := range t.writing {
-		if other == ino {
-			return true
-		}
-	}
-	return false
+	return t.writers[ino] > 0
 }
 
-func (t *files) get(fh uint64) *volume.File {
+func (t *files) get(fh uint64) *handle {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.open[fh]
 }
 
-func (t *files) remove(fh uint64) *volume.File {
+func (t *files) remove(fh uint64) *handle {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := t.open[fh]
+	h := t.open[fh]
+	if h == nil {
+		return nil
+	}
 	delete(t.open, fh)
-	delete(t.writing, fh)
-	return f
+	if h.writes() {
+		if t.writers[h.Ino()]--; t.writers[h.Ino()] == 0 {
+			delete(t.writers, h.Ino())
+		}
+	}
+	return h
 }
 
 // drain empties the table and returns what was in it.
-func (t *files) drain() (list []*volume.File) {
+func (t *files) drain() (list []*handle) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for fh, f := range t.open {
-		list = append(list, f)
-		delete(t.open, fh)
+	for _, h := range t.open {
+		list = append(list, h)
 	}
+	clear(t.open)
+	clear(t.writers)
 	return list
 }
 
@@ -90,13 +101,11 @@ func (s *Server) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fus
 
 // opened answers a request that opened f. Who only reads has nothing to flush.
 func (s *Server) opened(f *volume.File, flags uint32, out *fuse.OpenOut) {
-	out.Fh = s.files.add(f)
+	out.Fh = s.files.add(f, flags)
 	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
 	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
 		out.OpenFlags |= fuse.FOPEN_NOFLUSH
-		return
 	}
-	s.files.writes(out.Fh, f.Ino())
 }
 
 // Read implements fuse.RawFileSystem.
@@ -146,11 +155,15 @@ func (s *Server) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	if f == nil {
 		return fuse.EBADF
 	}
-	err := f.Fsync(s.ctx)
-	if err == nil {
-		err = s.syncPeers()
+	return s.status(s.sync(f), "fsync", in.NodeId)
+}
+
+// sync is fsync(2) of a file.
+func (s *Server) sync(f *handle) error {
+	if err := f.Fsync(s.ctx); err != nil {
+		return err
 	}
-	return s.status(err, "fsync", in.NodeId)
+	return s.syncPeers()
 }
 
 // syncPeers is the rest of an fsync under sync=peers.

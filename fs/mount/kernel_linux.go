@@ -24,8 +24,10 @@ func outsider(in *fuse.SetXAttrIn) bool {
 // stays open. The library gives the same answer to whoever polls first.
 func awaitMount(*fuse.Server) error { return nil }
 
-// openNoAtime is the flag of an open file whose reads leave its time of access.
-const openNoAtime = syscall.O_NOATIME
+const (
+	openNoAtime = syscall.O_NOATIME // of an open file whose reads leave its time of access
+	openDSync   = syscall.O_DSYNC   // of one whose changes are synced; O_SYNC has this bit, too
+)
 
 // flags are the options for mount(2).
 func (o *Options) flags() (flags uintptr) {

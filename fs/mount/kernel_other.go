@@ -13,6 +13,7 @@ import (
 const (
 	kernelCapabilities = 0
 	openNoAtime        = 0
+	openDSync          = 0
 )
 
 func awaitMount(f *fuse.Server) error { return f.WaitMount() }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -236,6 +237,43 @@ func inDirSync(t *testing.T, dir string) {
 }
 
 func inSync(t *testing.T, dir string) { inDirSync(t, dir) }
+
+// TestSyncedHandles opens files to be synced, for changes that are no write.
+func TestSyncedHandles(t *testing.T) {
+	needRoot(t)
+	var calls atomic.Int32
+	dir := mountFor(t, Config{Options: parsed(t, "sync=peers"), SyncPeers: func(context.Context) error { calls.Add(1); return nil }})
+	for how, flags := range map[string]int{"O_SYNC": unix.O_SYNC, "O_DSYNC": unix.O_DSYNC, "neither": 0} {
+		t.Setenv("HAMMOCK_TEST_FLAGS", fmt.Sprint(flags))
+		calls.Store(0)
+		inProgram(t, "synced handles", dir, 0)
+		want := int32(2)
+		if flags == 0 {
+			want = 0
+		}
+		if n := calls.Load(); n != want {
+			t.Errorf("%s: an fallocate and a copy_file_range are %d syncs, want %d", how, n, want)
+		}
+	}
+}
+
+func inSyncedHandles(t *testing.T, dir string) {
+	flags, err := strconv.Atoi(os.Getenv("HAMMOCK_TEST_FLAGS"))
+	must(t, err)
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	must(t, os.WriteFile(from, make([]byte, 10_000), 0o644))
+	src, err := os.Open(from)
+	must(t, err)
+	dst, err := os.OpenFile(to, os.O_CREATE|os.O_RDWR|flags, 0o644)
+	must(t, err)
+	must(t, unix.Fallocate(int(dst.Fd()), 0, 0, 20_000))
+	n, err := unix.CopyFileRange(int(src.Fd()), nil, int(dst.Fd()), nil, 10_000, 0)
+	if n != 10_000 {
+		t.Errorf("copied %d bytes, %v", n, err)
+	}
+	must(t, dst.Close())
+	must(t, src.Close())
+}
 
 // TestWhoMayEnter mounts as root and enters as somebody else.
 func TestWhoMayEnter(t *testing.T) {

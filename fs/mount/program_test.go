@@ -25,7 +25,7 @@ const somebody = 12345
 var programs = map[string]func(*testing.T, string){
 	"read only": inReadOnly, "refused remount": inRemounted, "flags": inFlags, "denied": inDenied, "prepare": inPrepare, "other user": inOtherUser,
 	"access times": inAccessTimes, "no access times": inNoAccessTimes, "access times of files": inFileAccessTimes,
-	"sync": inSync, "dirsync": inDirSync, "owners": inOwners, "map": inMap, "user's folder": inUsersFolder, "a user's mount": inUsersMount,
+	"sync": inSync, "dirsync": inDirSync, "synced handles": inSyncedHandles, "owners": inOwners, "map": inMap, "user's folder": inUsersFolder, "a user's mount": inUsersMount,
 	"kernel's map": inKernelMap, "made through the kernel's map": inKernelMapped,
 }
 

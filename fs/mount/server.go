@@ -109,7 +109,7 @@ func unmounted(ctx context.Context, cfg *Config, o *Options, dir string) *Server
 	s := &Server{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		volume:        cfg.Volume, log: cfg.Log, dir: dir,
-		files: files{open: map[uint64]*volume.File{}}, served: make(chan struct{}),
+		files: newFiles(), served: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -29,13 +29,22 @@ func (s *Server) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status 
 		return s.status(err, "fallocate", in.NodeId)
 	}
 	killPriv(f, &in.InHeader)
-	return fuse.OK
+	return s.afterChange(f, "fallocate")
+}
+
+// afterChange syncs a file that was opened to be synced. The kernel leaves it to
+// us for what is no write.
+func (s *Server) afterChange(f *handle, op string) fuse.Status {
+	if !f.synced() {
+		return fuse.OK
+	}
+	return s.status(s.sync(f), op, f.Ino())
 }
 
 // killPriv takes the set-ID bits of a file that somebody unprivileged changed. The
 // kernel, which says so with a write, leaves it to us to find out for these
 // requests: root is taken to be who may keep them.
-func killPriv(f *volume.File, caller *fuse.InHeader) {
+func killPriv(f *handle, caller *fuse.InHeader) {
 	if caller.Uid != 0 {
 		f.KillPriv()
 	}
@@ -51,14 +60,15 @@ func (s *Server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uin
 	if in.Flags != 0 {
 		return 0, fuse.EINVAL
 	}
-	n, err := src.CopyRange(s.ctx, int64(in.OffIn), dst, int64(in.OffOut), int64(min(in.Len, maxCopy)))
+	n, err := src.CopyRange(s.ctx, int64(in.OffIn), dst.File, int64(in.OffOut), int64(min(in.Len, maxCopy)))
 	if err != nil {
 		return 0, s.status(err, "copy_file_range", in.NodeId)
 	}
-	if n > 0 {
-		killPriv(dst, &in.InHeader)
+	if n == 0 {
+		return 0, fuse.OK
 	}
-	return uint32(n), fuse.OK
+	killPriv(dst, &in.InHeader)
+	return uint32(n), s.afterChange(dst, "copy_file_range")
 }
 
 // Lseek implements fuse.RawFileSystem. Where there is a hole here, a mapping may
@@ -88,7 +98,7 @@ func (s *Server) Lseek(cancel <-chan struct{}, in *fuse.LseekIn, out *fuse.Lseek
 	return s.status(err, "lseek", in.NodeId)
 }
 
-func (s *Server) seekData(ctx context.Context, f *volume.File, off int64) (int64, error) {
+func (s *Server) seekData(ctx context.Context, f *handle, off int64) (int64, error) {
 	at, err := f.SeekData(ctx, off)
 	if off < 0 || err == nil && at == off || err != nil && !errors.Is(err, volume.ErrNoData) {
 		return at, err
@@ -97,7 +107,7 @@ func (s *Server) seekData(ctx context.Context, f *volume.File, off int64) (int64
 	return f.SeekData(ctx, off)
 }
 
-func (s *Server) seekHole(ctx context.Context, f *volume.File, off int64) (int64, error) {
+func (s *Server) seekHole(ctx context.Context, f *handle, off int64) (int64, error) {
 	hole := int64(-1)
 	for {
 		at, err := f.SeekHole(ctx, off)

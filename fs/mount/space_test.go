@@ -326,7 +326,7 @@ done`)
 // takes its set-ID bits.
 func TestSpaceTakesSetID(t *testing.T) {
 	v := newVolume(t)
-	s := &Server{volume: v, files: files{open: map[uint64]*volume.File{}}, ctx: t.Context(), log: slog.New(slog.DiscardHandler)}
+	s := &Server{volume: v, files: newFiles(), ctx: t.Context(), log: slog.New(slog.DiscardHandler)}
 	var set uint32 = 0o6755
 	open := func(name string) (ino, fh uint64) {
 		a, f, err := v.Create(t.Context(), volume.Caller{}, volume.Root, name, 0o755)
@@ -334,7 +334,7 @@ func TestSpaceTakesSetID(t *testing.T) {
 		_, err = f.Write(t.Context(), make([]byte, 10_000), 0)
 		must(t, err)
 		t.Cleanup(func() { must(t, f.Release(context.Background())) })
-		return a.Ino, s.files.add(f)
+		return a.Ino, s.files.add(f, syscall.O_RDWR)
 	}
 	ino, fh := open("f")
 	other, otherFh := open("g")
@@ -368,11 +368,11 @@ func TestSpaceTakesSetID(t *testing.T) {
 // TestSpaceOfNoFile asks with handles and rules that there are not.
 func TestSpaceOfNoFile(t *testing.T) {
 	v := newVolume(t)
-	s := &Server{volume: v, files: files{open: map[uint64]*volume.File{}}, ctx: t.Context(), log: slog.New(slog.DiscardHandler)}
+	s := &Server{volume: v, files: newFiles(), ctx: t.Context(), log: slog.New(slog.DiscardHandler)}
 	_, f, err := v.Create(t.Context(), volume.Caller{}, volume.Root, "f", 0o644)
 	must(t, err)
 	defer func() { must(t, f.Release(context.Background())) }()
-	fh := s.files.add(f)
+	fh := s.files.add(f, syscall.O_RDWR)
 	copied := func(in fuse.CopyFileRangeIn) fuse.Status { _, status := s.CopyFileRange(nil, &in); return status }
 	seek := func(in fuse.LseekIn) fuse.Status { return s.Lseek(nil, &in, &fuse.LseekOut{}) }
 	for i, c := range []struct{ got, want fuse.Status }{
