@@ -183,6 +183,13 @@ func (p *Placer) placeable() bool {
 	return ok
 }
 
+// Uploading says whether a stripe is being uploaded, or is about to be.
+func (p *Placer) Uploading() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.queue.busy(time.Now(), p.placeable())
+}
+
 // work does one queued thing and says in the queue how it went.
 func (p *Placer) work(ctx context.Context, it *item) {
 	var out outcome

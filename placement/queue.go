@@ -97,6 +97,22 @@ func (q *queue) next(now time.Time, workers int, placeable bool) (*item, time.Du
 	return best, wait
 }
 
+// busy says whether an upload is under way, or would be if a worker were free.
+func (q *queue) busy(now time.Time, placeable bool) bool {
+	if q.uploading > 0 {
+		return true
+	}
+	if !placeable {
+		return false
+	}
+	for _, it := range q.items {
+		if !it.active && !it.due.After(now) {
+			return true
+		}
+	}
+	return false
+}
+
 func (q *queue) start(it *item) {
 	it.active, it.again = true, false
 	if it.repair {

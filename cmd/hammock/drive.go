@@ -85,7 +85,8 @@ func (d *drive) openVolume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make the chunker's table: %w", err)
 	}
-	d.volume, err = volume.Open(ctx, volume.Config{DB: d.db, Cache: d.cache, Table: table, Dirty: dirtyBudget, Space: d.space, Log: d.log})
+	d.volume, err = volume.Open(ctx, volume.Config{DB: d.db, Cache: d.cache, Table: table, Dirty: dirtyBudget, Space: d.space,
+		Leaving: d.placer.Uploading, Log: d.log})
 	if err != nil {
 		return fmt.Errorf("open the volume: %w", err)
 	}

@@ -41,8 +41,9 @@ type Cache struct {
 	stripes  map[uint64]*stripe
 	open     [classes]*stripe
 	unsynced map[*stripe]struct{}
-	used     int64 // sum of stripe.size
-	pinned   int64 // of it, in stripes that must not be evicted
+	used     int64         // sum of stripe.size
+	pinned   int64         // of it, in stripes that must not be evicted
+	grows    chan struct{} // closed when pinned becomes less; nil while nobody asks
 	shut     bool
 
 	ctx   context.Context // of the goroutines below

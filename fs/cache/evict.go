@@ -55,14 +55,13 @@ func (c *Cache) Drop(ctx context.Context) (int64, error) {
 }
 
 // makeRoom evicts so that n more bytes fit, and a little more, so that the next
-// callers find room without a search.
-func (c *Cache) makeRoom(n int64) {
+// callers find room without a search. false: it is not there, and nothing more
+// can be evicted.
+func (c *Cache) makeRoom(n int64) bool {
 	c.mu.Lock()
 	need := c.used + n - c.dataLimit()
 	c.mu.Unlock()
-	if need > 0 {
-		c.evict(need + c.cfg.Limit/64)
-	}
+	return need <= 0 || c.evict(need+c.cfg.Limit/64) > 0
 }
 
 // evict removes unpinned stripes, the least recently used first and those of
@@ -190,6 +189,17 @@ func (c *Cache) Room() int64 {
 	return max(0, c.dataLimit()-c.pinned)
 }
 
+// RoomGrows returns a channel that is closed when Room grows next. Safe for
+// concurrent use.
+func (c *Cache) RoomGrows() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.grows == nil {
+		c.grows = make(chan struct{})
+	}
+	return c.grows
+}
+
 // pin changes whether a stripe may be evicted. Cache.mu is held.
 func (c *Cache) pin(s *stripe, pinned bool) {
 	if s.pinned == pinned {
@@ -198,8 +208,12 @@ func (c *Cache) pin(s *stripe, pinned bool) {
 	s.pinned = pinned
 	if pinned {
 		c.pinned += int64(s.size)
-	} else {
-		c.pinned -= int64(s.size)
+		return
+	}
+	c.pinned -= int64(s.size)
+	if c.grows != nil {
+		close(c.grows)
+		c.grows = nil
 	}
 }
 

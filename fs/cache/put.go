@@ -106,13 +106,10 @@ func (c *Cache) seal(dst []byte, sealer *crypt.Sealer, plain []byte, k crypt.Key
 
 // write appends sealed to the open stripe of the class and completes r.
 func (c *Cache) write(class uint8, sealed []byte, r *crypt.Ref) error {
-	evicted := false
 	for {
 		s, off, err := c.reserve(class, len(sealed))
 		switch {
-		case err == ErrFull && !evicted:
-			c.makeRoom(int64(len(sealed)))
-			evicted = true
+		case err == ErrFull && c.makeRoom(int64(len(sealed))): // which another may take first
 		case err != nil:
 			return err
 		case s == nil:

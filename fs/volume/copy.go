@@ -74,7 +74,10 @@ func (v *Volume) copyStep(ctx context.Context, src *inode, off uint64, dst *inod
 	if err != nil || x.n == 0 {
 		return 0, err
 	}
-	if err := v.relieve(ctx, dst, int(x.small.bytes)+2*meta.Page); err != nil {
+	n = uint64(x.small.bytes) + 2*meta.Page
+	v.promised.Add(int64(n))
+	defer v.promised.Add(-int64(n))
+	if err := v.relieve(ctx, dst); err != nil {
 		return 0, err
 	}
 	dst.mu.Lock()

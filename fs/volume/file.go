@@ -3,7 +3,6 @@ package volume
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
 // File is an open regular file. Its methods are safe for concurrent use; after
@@ -81,7 +80,9 @@ func (f *File) Write(ctx context.Context, p []byte, off int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if err := f.v.relieve(ctx, f.in, len(p)); err != nil { // first, so that what cannot be kept is never taken
+	f.v.promised.Add(int64(len(p)))
+	defer f.v.promised.Add(-int64(len(p)))
+	if err := f.v.relieve(ctx, f.in); err != nil { // first, so that what cannot be kept is never taken
 		return 0, err
 	}
 	if err := f.v.write(ctx, f.in, p, uint64(off)); err != nil {
@@ -130,39 +131,6 @@ func (v *Volume) advance(ctx context.Context, in *inode, wait bool) error {
 		return nil
 	}
 	return v.recordFile(ctx, in)
-}
-
-// relieve keeps the written bytes in memory within their budget and within what
-// the cache can still take: a file that has much of them commits its own, else
-// everything is committed. n more bytes are about to come.
-func (v *Volume) relieve(ctx context.Context, in *inode, n int) error {
-	if v.fits(n) {
-		return nil
-	}
-	in.mu.Lock()
-	var err error
-	if own := in.file.pending(); own > v.cfg.Dirty/4 {
-		err = v.commit(ctx, in)
-	}
-	in.mu.Unlock()
-	if err != nil || v.fits(n) {
-		return err
-	}
-	if err := v.commitAll(ctx, time.Time{}); err != nil {
-		return err
-	}
-	if v.cache.Room() < int64(n) {
-		return fmt.Errorf("write %d bytes to inode %d: %w", n, in.ino, ErrNoSpace)
-	}
-	return nil
-}
-
-// fits says whether n more written bytes may wait in memory: within the budget,
-// and with room in the cache for all that waits, so that a full cache is the
-// failure of a write and not of a close.
-func (v *Volume) fits(n int) bool {
-	waiting := v.dirtyBytes.Load()
-	return waiting <= v.cfg.Dirty && waiting+int64(n) <= v.cache.Room()
 }
 
 // Flush commits what has been written: when it returns, the bytes survive the

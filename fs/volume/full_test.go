@@ -48,6 +48,60 @@ func TestFullCache(t *testing.T) {
 	must(t, w.v.Unlink(ctx, Root, "f")) // room or not, what is there can be removed
 }
 
+// TestWriteWaitsForRoom writes more than the cache holds while stripes leave it
+// one by one, whenever the write asks for that: the last of those that are there
+// may have left when it hears that none does.
+func TestWriteWaitsForRoom(t *testing.T) {
+	w := newWorld()
+	w.limit = 24 << 20
+	asked := 0
+	w.cfg.Leaving = func() bool {
+		asked++
+		for _, s := range w.cache.Closed() {
+			if s.Pinned {
+				w.cache.Unpin(s.Number)
+				return asked%2 == 0
+			}
+		}
+		return false
+	}
+	w.open(t)
+	defer w.close(t)
+	f := w.create(t, Root, "f")
+	for off := int64(0); off < 64<<20; off += 1 << 20 {
+		write(t, f, random(uint64(off>>20), 1<<20), off)
+	}
+	must(t, f.Flush(ctx))
+	if asked == 0 {
+		t.Error("no write has waited")
+	}
+	release(t, f)
+}
+
+// TestWaitForRoomEnds gives up a write that waits while nothing becomes free.
+func TestWaitForRoomEnds(t *testing.T) {
+	w := newWorld()
+	w.limit = 24 << 20
+	waits := make(chan struct{})
+	var once sync.Once
+	w.cfg.Leaving = func() bool {
+		once.Do(func() { close(waits) })
+		return true
+	}
+	w.open(t)
+	defer w.close(t)
+	f := w.create(t, Root, "f")
+	own, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { <-waits; cancel() }()
+	var err error
+	for off := int64(0); off < 64<<20 && err == nil; off += 1 << 20 {
+		_, err = f.Write(own, random(uint64(off>>20), 1<<20), off)
+	}
+	wantErr(t, "the write that waited", err, context.Canceled)
+	must(t, f.Release(ctx))
+}
+
 // TestSealFails lets the disk be full under the cache: the bytes stay readable,
 // the newest on top, and are committed when there is room again.
 func TestSealFails(t *testing.T) {

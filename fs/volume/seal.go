@@ -60,11 +60,23 @@ func (v *Volume) seal(ctx context.Context, s *sealing) error {
 		}
 		g.Go(func() (err error) {
 			defer func() { <-v.sealers }()
-			s.refs[i], err = v.cache.Put(gctx, classData, chunk)
+			s.refs[i], err = v.putChunk(gctx, chunk)
 			return err
 		})
 	}
 	return g.Wait()
+}
+
+// putChunk puts a chunk into a stripe. There was room when its bytes were taken;
+// if metadata has taken that since, it waits while stripes leave.
+func (v *Volume) putChunk(ctx context.Context, chunk []byte) (crypt.Ref, error) {
+	for {
+		grows := v.cache.RoomGrows()
+		ref, err := v.cache.Put(ctx, classData, chunk)
+		if !errors.Is(err, ErrNoSpace) || v.awaitGrowth(ctx, grows) != nil {
+			return ref, err
+		}
+	}
 }
 
 // startSealing hands the finished chunks of a long run to the background.

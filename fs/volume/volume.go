@@ -89,8 +89,11 @@ type Config struct {
 	// Space gives the size and the free part of what the volume can hold, in
 	// bytes, for Statfs; nil gives the limits of the cache.
 	Space func() (total, free uint64)
-	Log   *slog.Logger
-	Now   func() time.Time
+	// Leaving says whether stripes are on their way to stores just now, so that a
+	// full cache will have room; nil if none ever are. It is called often.
+	Leaving func() bool
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // Volume is one mounted filesystem. All methods are safe for concurrent use.
@@ -113,6 +116,7 @@ type Volume struct {
 
 	frozen     atomic.Bool
 	dirtyBytes atomic.Int64
+	promised   atomic.Int64    // bytes of writes that have asked for room and are not in dirtyBytes yet
 	sealers    chan struct{}   // one token for each chunk that may be sealed at a time
 	maxChunk   int             // the largest chunk, in bytes
 	background context.Context // ends with the volume, for work that no caller waits for
