@@ -34,7 +34,7 @@ func (p *Peer) Put(ctx context.Context, what Put, data []byte) error {
 	err := p.bulk.do(ctx, func(k *call) error {
 		q := request{Code: opPut, Shard: what.Shard[:], Stripe: what.Stripe, Generation: what.Generation}
 		q.Body = uint64(len(data))
-		if err := k.writeFrame(&q, nil); err != nil {
+		if err := k.send(&q, nil); err != nil {
 			return err
 		}
 		r, err := k.reply()

@@ -190,7 +190,22 @@ type call struct {
 func (k *call) ask(q *request, body []byte) error {
 	k.usable = false
 	q.Body = uint64(len(body))
-	return k.writeFrame(q, body)
+	return k.send(q, body)
+}
+
+// send writes a frame. A peer that refuses a stream says why and closes it, maybe
+// before it has read the request: if writing fails, that answer counts.
+func (k *call) send(q *request, body []byte) error {
+	err := k.writeFrame(q, body)
+	if err == nil {
+		return nil
+	}
+	_, no := k.reply()
+	k.usable = false
+	if k.refused {
+		return no
+	}
+	return err
 }
 
 // reply reads the header of the next reply; a refusal is an error.
