@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 )
@@ -194,11 +195,12 @@ func (k *call) ask(q *request, body []byte) error {
 }
 
 // send writes a frame. A peer that refuses a stream says why and closes it, maybe
-// before it has read the request: if writing fails, that answer counts.
+// before it has read the request: if writing fails, that answer counts. From a
+// peer that only takes no bytes there is none to wait for.
 func (k *call) send(q *request, body []byte) error {
 	err := k.writeFrame(q, body)
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
 	}
 	_, no := k.reply()
 	k.usable = false
