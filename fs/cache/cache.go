@@ -63,7 +63,7 @@ func Open(cfg Config) (*Cache, error) {
 	c := &Cache{cfg: cfg, stripes: make(map[uint64]*stripe), unsynced: make(map[*stripe]struct{})}
 	c.behind = make(chan struct{}, 1)
 	c.list = syncedList{fs: cfg.FS, path: cfg.FS.PathJoin(cfg.Dir, syncedName)}
-	c.handles = handles{fs: cfg.FS, dir: cfg.Dir, limit: cfg.Files}
+	c.handles = handles{fs: cfg.FS, dir: cfg.Dir, limit: cfg.Files, patience: scarceLimit}
 	memory, err := otter.New(&otter.Options[blockKey, []byte]{
 		MaximumWeight: uint64(cfg.Memory),
 		Weigher:       func(_ blockKey, b []byte) uint32 { return uint32(cap(b)) + blockOverhead },

@@ -21,7 +21,7 @@ func TestRoundTrip(t *testing.T) {
 			for class := ClassData; class <= ClassIndex; class++ {
 				ref := r.put(class, p)
 				r.want(ref, p)
-				if !r.Valid(&ref) {
+				if !valid(r.Cache, &ref) {
 					t.Errorf("%s of %d bytes is not valid", name, n)
 				}
 				readPieces(t, r, ref, p)
@@ -60,7 +60,7 @@ func TestBadRefs(t *testing.T) {
 		if _, err := r.Get(ctx, &bad, nil); !errors.Is(err, ErrRef) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if r.Valid(&bad) {
+		if valid(r.Cache, &bad) {
 			t.Errorf("%s: valid", name)
 		}
 	}

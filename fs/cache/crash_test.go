@@ -126,7 +126,7 @@ func (p *powerCut) verify(cfg Config) error {
 	defer c.Close(ctx)
 	for i := range p.safe {
 		k := &p.safe[i]
-		if !c.Valid(&k.ref) {
+		if !valid(c, &k.ref) {
 			return fmt.Errorf("chunk %d of %d is not valid", i, len(p.safe))
 		}
 		got, err := c.Get(ctx, &k.ref, nil)
@@ -222,7 +222,7 @@ func TestTornIsNotTrusted(t *testing.T) {
 		r.check(err)
 		r.check(c.Sync(ctx))
 		c.Unpin(ref.Stripe)
-		if c.Valid(&ref) != want {
+		if valid(c, &ref) != want {
 			t.Errorf("valid is not %v", want)
 		}
 		r.check(c.Close(ctx))

@@ -224,6 +224,12 @@ func (r *rig) place() {
 	}
 }
 
+// valid is Valid where nothing keeps it from looking.
+func valid(c *Cache, r *crypt.Ref) bool {
+	ok, err := c.Valid(r)
+	return ok && err == nil
+}
+
 func (r *rig) drop() {
 	r.t.Helper()
 	_, err := r.Drop(context.Background())

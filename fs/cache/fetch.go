@@ -52,6 +52,9 @@ func (c *Cache) sealedOf(ctx context.Context, s *stripe, buf []byte, off int) er
 	if err == nil || errors.Is(err, errGone) || s.gone.Load() {
 		return gone(s, err)
 	}
+	if scarce(err) {
+		return err // the bytes are as good as ever
+	}
 	c.rot.Add(1)
 	c.cfg.Log.Warn("cannot read a local stripe", "stripe", s.number, "offset", off, "err", err)
 	if ferr := c.fetchInto(ctx, s.number, buf, off); ferr != nil {

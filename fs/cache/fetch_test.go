@@ -175,7 +175,7 @@ func TestRot(t *testing.T) {
 		r.check(r.overwrite(r.find(ref.Stripe), []byte("rot"), int(ref.Offset)+200_000))
 	}
 	spoil()
-	if r.Valid(&ref) {
+	if valid(r.Cache, &ref) {
 		t.Error("rot is valid")
 	}
 	if _, err := r.Get(ctx, &ref, nil); !errors.Is(err, ErrRot) {
@@ -189,7 +189,7 @@ func TestRot(t *testing.T) {
 	if r.Usage().Rot == 0 {
 		t.Error("not counted")
 	}
-	if !r.Valid(&ref) {
+	if !valid(r.Cache, &ref) {
 		t.Error("not mended")
 	}
 }
@@ -300,14 +300,14 @@ func TestCrash(t *testing.T) {
 		}
 		r.crash(vfs.CrashCloneCfg{UnsyncedDataPercent: int(seed%3) * 50, RNG: rng})
 		for i, ref := range synced {
-			if !r.Valid(&ref) {
+			if !valid(r.Cache, &ref) {
 				t.Fatalf("seed %d: synced chunk %d is lost", seed, i)
 			}
 			r.want(ref, texts[i])
 		}
 		r.drop() // all is pinned
 		for i, ref := range all {
-			if r.Valid(&ref) {
+			if valid(r.Cache, &ref) {
 				r.want(ref, texts[i])
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -17,9 +19,10 @@ var errGone = errors.New("stripe was evicted")
 // being closed when there are too many. Safe for concurrent use; files are
 // opened and closed outside of the lock.
 type handles struct {
-	fs    vfs.FS
-	dir   string
-	limit int
+	fs       vfs.FS
+	dir      string
+	limit    int
+	patience time.Duration // how long an open waits for a descriptor
 
 	mu  sync.Mutex // guards all below, stripe.handle, and the fields of handle
 	lru list.List  // of *handle, most recently used first
@@ -42,7 +45,7 @@ func (h *handles) acquire(s *stripe) (*handle, error) {
 		return nil, errGone
 	}
 	path := h.fs.PathJoin(h.dir, s.name)
-	f, err := h.fs.OpenReadWrite(path, "stripes")
+	f, err := h.open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open stripe file %s: %w", s.name, err)
 	}
@@ -55,6 +58,58 @@ func (h *handles) acquire(s *stripe) (*handle, error) {
 		return nil, errGone
 	}
 	return hd, nil
+}
+
+// scarceLimit is for how long an open waits while this process, or the system,
+// has no descriptor left; scarcePoll is how often it tries.
+const (
+	scarceLimit = 5 * time.Second
+	scarcePoll  = 10 * time.Millisecond
+)
+
+// scarce says whether an error is the want of a descriptor. It says nothing about
+// the file that was to be opened.
+func scarce(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// open opens a file. Where no descriptor is left it closes idle files, and when
+// there are none either it waits: others give theirs back.
+func (h *handles) open(path string) (vfs.File, error) {
+	for until := time.Now().Add(h.patience); ; {
+		f, err := h.fs.OpenReadWrite(path, "stripes")
+		switch {
+		case !scarce(err):
+			return f, err
+		case h.shed():
+		case time.Now().After(until):
+			return nil, err
+		default:
+			time.Sleep(scarcePoll)
+		}
+	}
+}
+
+// shed closes half of the files that nobody uses just now. false: there are none.
+func (h *handles) shed() bool {
+	h.mu.Lock()
+	var idle []*handle
+	for e := h.lru.Back(); e != nil; {
+		hd := e.Value.(*handle)
+		e = e.Prev()
+		if hd.refs == 0 {
+			idle = append(idle, hd)
+		}
+	}
+	idle = idle[:(len(idle)+1)/2]
+	for _, hd := range idle {
+		h.detach(hd)
+	}
+	h.mu.Unlock()
+	for _, hd := range idle {
+		_ = hd.Close()
+	}
+	return len(idle) > 0
 }
 
 func (h *handles) cached(s *stripe) *handle {

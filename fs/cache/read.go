@@ -228,31 +228,34 @@ func (c *Cache) readLocal(s *stripe, buf []byte, off int) error {
 
 // Valid reports whether the sealed bytes of a chunk are on this disk and open,
 // or were in a stripe that was evicted. Nothing is fetched, and stripes that
-// are known to be synced are not read.
-func (c *Cache) Valid(r *crypt.Ref) bool {
+// are known to be synced are not read. An error says that it could not be found
+// out, for want of something that has nothing to do with the bytes.
+func (c *Cache) Valid(r *crypt.Ref) (bool, error) {
 	if checkRef(r) != nil {
-		return false
+		return false, nil
 	}
 	if n, ok := c.list.has(r.Stripe); ok && int(r.Offset)+r.SealedLen() <= n {
-		return true
+		return true, nil
 	}
 	s := c.find(r.Stripe)
 	if s == nil {
-		return false
+		return false, nil
 	}
 	from, to := int(r.Offset), int(r.Offset)+r.SealedLen()
 	s.mu.Lock()
 	here := !s.partial || s.have.covers(from, to)
 	s.mu.Unlock()
 	if !here {
-		return false
+		return false, nil
 	}
 	buf, plain := c.buffers.get(to-from), c.buffers.get(int(r.Len))
 	defer c.buffers.put(buf)
 	defer c.buffers.put(plain)
-	if c.readLocal(s, *buf, from) != nil {
-		return false
+	if err := c.readLocal(s, *buf, from); scarce(err) {
+		return false, fmt.Errorf("look at a chunk of stripe %x: %w", r.Stripe, err)
+	} else if err != nil {
+		return false, nil
 	}
 	b, err := crypt.Open((*plain)[:0], r, *buf)
-	return err == nil && len(b) == int(r.Len)
+	return err == nil && len(b) == int(r.Len), nil
 }

@@ -172,7 +172,7 @@ func (r *recorder) open(t *testing.T) {
 		r.chunks.keep(func(uint64) bool { return true })
 		return nil
 	}
-	cfg.ValidRef = func(ref *crypt.Ref) bool { return true }
+	cfg.ValidRef = func(ref *crypt.Ref) (bool, error) { return true, nil }
 	var err error
 	r.d, err = Open(t.Context(), cfg)
 	must(t, err)
@@ -188,7 +188,7 @@ func (r *recorder) check(c *cut) error {
 	chunks := survivors(c.chunks)
 	cfg := r.w.cfg
 	cfg.FS = c.fs
-	cfg.ValidRef = func(ref *crypt.Ref) bool { _, ok := c.chunks[place{ref.Stripe, ref.Offset}]; return ok }
+	cfg.ValidRef = func(ref *crypt.Ref) (bool, error) { _, ok := c.chunks[place{ref.Stripe, ref.Offset}]; return ok, nil }
 	d, err := Open(ctx, cfg)
 	if err != nil {
 		return err

@@ -53,8 +53,8 @@ type Config struct {
 	// is synced. Nil: nothing to do.
 	SyncStripes func(ctx context.Context) error
 	// ValidRef says whether the sealed bytes of r are here and open. It is asked in replay about extents whose stripe may
-	// have been torn by a power cut. Nil: all are believed.
-	ValidRef func(r *crypt.Ref) bool
+	// have been torn by a power cut. An error ends Open: what cannot be looked at is not torn. Nil: all are believed.
+	ValidRef func(r *crypt.Ref) (bool, error)
 
 	Memory  int64 // budget in bytes for Pebble's cache and memtables and for tree nodes; 0: 64 MiB
 	Journal int64 // bytes of journal kept before the overlay is flushed; 0: 64 MiB

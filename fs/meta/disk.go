@@ -92,20 +92,29 @@ func (k *disk) last() error {
 }
 
 // again is asked after a failed operation. It pauses, and says whether to repeat the operation here. For kept files, whose
-// failure Pebble does not survive, it is either that, on a full disk, or the end.
+// failure Pebble does not survive, it is either that, for want of space or descriptors, or the end.
 func (k *disk) again(err error, kept bool) bool {
 	if !k.busy.Load() {
 		return false // somebody is waiting for Open
 	}
 	k.note(err)
-	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-	if kept && (!full || !k.pause()) {
+	if kept && (!passing(err) || !k.pause()) {
 		k.park(err)
 	}
 	if !kept {
 		k.pause()
 	}
 	return kept
+}
+
+// passing says whether a failure is want of something that may be there again: space, or descriptors.
+func passing(err error) bool {
+	for _, no := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
 }
 
 // park ends all changes and keeps the calling goroutine of Pebble for good: what Pebble holds in memory is not in order

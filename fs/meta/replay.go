@@ -131,7 +131,11 @@ func (r *replay) sift(st *step) (keep []Extent, gaps []span, err error) {
 		return nil, nil, err
 	}
 	for _, e := range extents {
-		if r.valid(&e.Ref) {
+		ok, err := r.valid(&e.Ref)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
 			keep = append(keep, e)
 			continue
 		}
@@ -145,27 +149,31 @@ func (r *replay) sift(st *step) (keep []Extent, gaps []span, err error) {
 
 // valid asks whether a chunk is whole, once for each. Stripes of most sessions were synced long ago, and may have been
 // evicted since, or never have been here. A stripe that has a record was closed, and synced before.
-func (r *replay) valid(ref *crypt.Ref) bool {
+func (r *replay) valid(ref *crypt.Ref) (ok bool, err error) {
 	if r.unsynced != nil && !r.unsynced[uint32(ref.Stripe>>counterBits)] {
-		return true
+		return true, nil
 	}
 	p := place{ref.Stripe, ref.Offset}
-	ok, asked := r.good[p]
-	if !asked {
-		ok = r.closed(ref.Stripe) || r.d.cfg.ValidRef(ref)
+	if ok, asked := r.good[p]; asked {
+		return ok, nil
+	}
+	if ok, err = r.closed(ref.Stripe); err == nil && !ok {
+		ok, err = r.d.cfg.ValidRef(ref)
+	}
+	if err == nil {
 		r.good[p] = ok
 	}
-	return ok
+	return ok, err
 }
 
-func (r *replay) closed(stripe uint64) bool {
+func (r *replay) closed(stripe uint64) (bool, error) {
 	key := binary.BigEndian.AppendUint64(nil, stripe)
 	for _, g := range r.d.levels.Load().overlays() {
-		if _, f, err := r.d.lookup(g, spaceTable, key, nil); err == nil && f == here {
-			return true
+		if _, f, err := r.d.lookup(g, spaceTable, key, nil); err != nil || f == here {
+			return f == here, err
 		}
 	}
-	return false
+	return false, nil
 }
 
 // fill puts into r.b what the window showed before in the gaps. If only the tree knows that, the window is noted as torn.

@@ -42,7 +42,7 @@ func TestTorn(t *testing.T) {
 	for _, folded := range []bool{false, true} {
 		w := newWorld(1)
 		var torn uint64
-		w.cfg.ValidRef = func(r *crypt.Ref) bool { return r.Stripe != torn }
+		w.cfg.ValidRef = func(r *crypt.Ref) (bool, error) { return r.Stripe != torn, nil }
 		d := w.open(t)
 		old, err := d.NextStripe()
 		if err != nil {
@@ -185,7 +185,7 @@ func TestWrongState(t *testing.T) {
 func TestOldSessions(t *testing.T) {
 	w := newWorld(4)
 	asked := false
-	w.cfg.ValidRef = func(*crypt.Ref) bool { asked = true; return false }
+	w.cfg.ValidRef = func(*crypt.Ref) (bool, error) { asked = true; return false, nil }
 	d := w.open(t)
 	old, err := d.NextStripe()
 	must(t, err)
