@@ -18,22 +18,15 @@ func (d *drive) publishLocally(ctx context.Context, fold bool) error {
 	return nil
 }
 
-// publishNow makes a head if something changed and offers it to the keepers.
-// That some of them cannot be reached is no error: they are asked again.
-func (d *drive) publishNow(ctx context.Context, fold bool) error {
-	if !d.db.Dirty() && !fold {
-		return nil
-	}
-	if err := d.publishLocally(ctx, fold); err != nil {
-		return err
-	}
+// offer offers the newest head to the keepers. That some of them cannot be
+// reached is no error: they are asked again.
+func (d *drive) offer(ctx context.Context) {
 	if !d.lonely() {
 		d.awaitMeta(ctx)
 	}
 	if have, of, err := d.publish(ctx); err != nil {
 		d.log.Warn("not every keeper has the newest head yet", "have", have, "of", of, "error", err)
 	}
-	return nil
 }
 
 // metaPatience is how long a head waits for its metadata to be on peers before

@@ -43,7 +43,7 @@ func (d *drive) lockCheckpoints(ctx context.Context) error {
 func (d *drive) unlockCheckpoints() { <-d.checkpoints }
 
 // sync returns when losing this machine would lose nothing. It tells progress
-// to report. While it waits for data to reach peers, others may checkpoint.
+// to report. While it waits for peers, others may checkpoint.
 func (d *drive) sync(ctx context.Context, fold bool, report func(syncReport)) error {
 	report(syncReport{Phase: "commit"})
 	if err := d.settle(ctx); err != nil {
@@ -55,26 +55,48 @@ func (d *drive) sync(ctx context.Context, fold bool, report func(syncReport)) er
 	if err := d.waitPlaced(ctx, "upload", report); err != nil {
 		return err
 	}
+	if err := d.checkpointHere(ctx, fold); err != nil {
+		return err
+	}
+	have, of, err := d.deliver(ctx, report)
+	if err != nil {
+		return err
+	}
+	report(syncReport{Phase: "done", Result: fmt.Sprintf("everything is on peers; %d of %d keepers have the newest head", have, of)})
+	return nil
+}
+
+// checkpointHere makes a head that survives a power cut here. Only that is done
+// one at a time: whoever then waits for peers, perhaps for days, holds up nobody.
+func (d *drive) checkpointHere(ctx context.Context, fold bool) error {
 	if err := d.lockCheckpoints(ctx); err != nil {
 		return fmt.Errorf("%w: %w", errNotSafe, err)
 	}
 	defer d.unlockCheckpoints()
-	if err := d.publishLocally(ctx, fold); err != nil {
-		return err
+	return d.publishLocally(ctx, fold)
+}
+
+// deliver brings the newest head, and the metadata that it leads through, to
+// peers. A checkpoint that others make meanwhile says all that this one did, and
+// takes its place.
+func (d *drive) deliver(ctx context.Context, report func(syncReport)) (have, of int, err error) {
+	for {
+		if err := d.waitPlaced(ctx, "metadata", report); err != nil {
+			return 0, 0, err
+		}
+		have, of, err = d.publish(ctx)
+		switch {
+		case errors.Is(err, errSucceeded):
+			return have, of, err
+		case errors.Is(err, errNotPlaced) && ctx.Err() == nil:
+			d.awaitMeta(ctx)
+			continue
+		case have*3 < of*2:
+			return have, of, fmt.Errorf("only %d of the %d keepers have taken the newest head; the data is on peers, but a recovery might find an older state. "+
+				"Try again when more members are online: %w", have, of, err)
+		}
+		return have, of, nil
 	}
-	if err := d.waitPlaced(ctx, "metadata", report); err != nil {
-		return err
-	}
-	have, of, err := d.publish(ctx)
-	if errors.Is(err, errSucceeded) {
-		return err
-	}
-	if have*3 < of*2 {
-		return fmt.Errorf("only %d of the %d keepers have taken the newest head; the data is on peers, but a recovery might find an older state. "+
-			"Try again when more members are online: %w", have, of, err)
-	}
-	report(syncReport{Phase: "done", Result: fmt.Sprintf("everything is on peers; %d of %d keepers have the newest head", have, of)})
-	return nil
 }
 
 // settle moves everything that was written into closed, synced stripes.
@@ -98,11 +120,7 @@ func (d *drive) settle(ctx context.Context) error {
 // syncHere is the sync of a volume that has nowhere to go. It always returns an
 // error.
 func (d *drive) syncHere(ctx context.Context, fold bool) error {
-	if err := d.lockCheckpoints(ctx); err != nil {
-		return err
-	}
-	defer d.unlockCheckpoints()
-	if err := d.publishLocally(ctx, fold); err != nil {
+	if err := d.checkpointHere(ctx, fold); err != nil {
 		return err
 	}
 	if d.policy.Needs() == 0 {

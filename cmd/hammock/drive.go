@@ -241,7 +241,7 @@ func (d *drive) housekeeping(ctx context.Context) {
 		d.cache.Tick(ctx)
 		if time.Since(last) >= checkpointEvery {
 			last = time.Now()
-			if err := d.checkpoint(ctx, quietFor, false); err != nil && ctx.Err() == nil {
+			if err := d.checkpoint(ctx, quietFor); err != nil && ctx.Err() == nil {
 				d.log.Error("publish the newest changes; they are safe on this machine, and it will be tried again", "error", err)
 			}
 			d.publishAgain(ctx)

@@ -142,13 +142,26 @@ func (d *drive) publishAgain(ctx context.Context) {
 
 // checkpoint publishes what has changed. Small data of files that have been
 // quiet that long moves into chunks first.
-func (d *drive) checkpoint(ctx context.Context, quiet time.Duration, fold bool) error {
+func (d *drive) checkpoint(ctx context.Context, quiet time.Duration) error {
+	made, err := d.checkpointQuiet(ctx, quiet)
+	if made {
+		d.offer(ctx)
+	}
+	return err
+}
+
+// checkpointQuiet makes a head if something changed, and says whether it did.
+func (d *drive) checkpointQuiet(ctx context.Context, quiet time.Duration) (made bool, err error) {
 	if err := d.lockCheckpoints(ctx); err != nil {
-		return err
+		return false, err
 	}
 	defer d.unlockCheckpoints()
 	if err := d.volume.WriteBack(ctx, quiet); err != nil {
-		return err
+		return false, err
 	}
-	return d.publishNow(ctx, fold)
+	if !d.db.Dirty() {
+		return false, nil
+	}
+	err = d.publishLocally(ctx, false)
+	return err == nil, err
 }
