@@ -149,9 +149,10 @@ func (k *disk) refuse() error {
 // overlayFS is what Pebble lies on. After a fault it changes nothing any more: what is on the disk then is what the next
 // start reads, and Pebble would remove tables that the manifest may already name.
 //
-// It also syncs the folder before each marker file. Pebble makes a manifest, then the marker that names it, and then syncs
-// the folder once: where the file system does not keep changes of a folder in order, a power cut may leave the marker
-// without the manifest (cockroachdb/pebble pull request 5915).
+// It also syncs the folder before each marker file is made and before one is removed. Pebble makes a manifest, then the
+// marker that names it, removes the marker of before, and then syncs the folder once: where the file system does not keep
+// changes of a folder in order, a power cut may leave the marker without the manifest (cockroachdb/pebble pull request
+// 5915), or no marker at all, and Pebble would begin an empty overlay.
 type overlayFS struct {
 	vfs.FS
 	disk *disk
@@ -162,9 +163,8 @@ func (f overlayFS) Unwrap() vfs.FS { return f.FS }
 
 // Create makes a file; a marker only after the names that were there before are safe.
 func (f overlayFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	base := f.PathBase(name)
-	marker := strings.HasPrefix(base, "marker.")
-	kept := marker || strings.HasPrefix(base, "MANIFEST-")
+	marker := f.isMarker(name)
+	kept := marker || strings.HasPrefix(f.PathBase(name), "MANIFEST-")
 	for {
 		file, err := f.create(name, c, marker)
 		if err == nil {
@@ -197,10 +197,17 @@ func (f overlayFS) OpenDir(name string) (vfs.File, error) {
 	return &overlayDir{file, f.disk}, nil
 }
 
-// Remove deletes a file.
+func (f overlayFS) isMarker(name string) bool { return strings.HasPrefix(f.PathBase(name), "marker.") }
+
+// Remove deletes a file; a marker only after the one that follows it is safe.
 func (f overlayFS) Remove(name string) error {
 	if err := f.disk.failed(); err != nil {
 		return err
+	}
+	if f.isMarker(name) {
+		if err := syncDir(f.FS, f.PathDir(name)); err != nil {
+			return err // Pebble tries again later
+		}
 	}
 	return f.FS.Remove(name)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
@@ -233,10 +234,11 @@ func TestBrokenDisk(t *testing.T) {
 	}
 }
 
-// TestMarkerOrder expects a sync of the folder between a manifest and the marker that names it.
+// TestMarkerOrder expects a sync of the folder between a manifest and the marker that names it, and between that and the
+// removal of the marker before.
 func TestMarkerOrder(t *testing.T) {
 	var mu sync.Mutex
-	synced, markers := false, 0
+	synced, marked, markers, removed := false, false, 0, 0
 	w := newWorld(6)
 	w.cfg.FS = errorfs.Wrap(w.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		mu.Lock()
@@ -246,17 +248,39 @@ func TestMarkerOrder(t *testing.T) {
 			if markers++; !synced {
 				t.Error("a marker without a sync of the folder before it")
 			}
+			marked = false
+		case op.Kind == errorfs.OpRemove && strings.Contains(op.Path, "marker.manifest"):
+			if removed++; !marked {
+				t.Error("a marker is removed before the one that follows it is safe")
+			}
 		case op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "MANIFEST"):
 			synced = false
 		case op.Kind == errorfs.OpFileSync && strings.HasSuffix(op.Path, "overlay"):
-			synced = true
+			synced, marked = true, true
 		}
 		return nil
 	}))
-	d, err := Open(t.Context(), w.cfg)
-	must(t, err)
-	must(t, d.Close(t.Context()))
-	if markers == 0 {
-		t.Error("no marker was made")
+	for range 2 {
+		d, err := Open(t.Context(), w.cfg)
+		must(t, err)
+		must(t, d.Close(t.Context()))
 	}
+	if markers == 0 || removed == 0 {
+		t.Errorf("%d markers were made, %d removed", markers, removed)
+	}
+}
+
+// TestTornLog starts over a log of Pebble's that a power cut has torn: it is turned off, and made all the same.
+func TestTornLog(t *testing.T) {
+	w := newWorld(7)
+	d := w.open(t)
+	commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 5}) })
+	must(t, d.Close(t.Context()))
+	f, err := w.fs.Create(w.fs.PathJoin(w.cfg.Dir, "overlay", "000099.log"), vfs.WriteCategoryUnspecified)
+	must(t, err)
+	_, err = f.Write(make([]byte, 4096))
+	must(t, errors.Join(err, f.Close()))
+	d = w.open(t)
+	_, err = d.Inode(t.Context(), 5)
+	must(t, errors.Join(err, d.Close(t.Context())))
 }

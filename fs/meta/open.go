@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/hammockfs/hammock/crypt"
 	"github.com/hammockfs/hammock/fs/meta/atrest"
@@ -114,6 +116,11 @@ func (d *DB) openPebble() error {
 		d.lock, err = pebble.LockDirectory(dir, d.cfg.FS)
 	}
 	if err == nil {
+		if err = dropLogs(d.cfg.FS, dir); err != nil {
+			err = errors.Join(err, d.lock.Close())
+		}
+	}
+	if err == nil {
 		o.Lock = d.lock
 		if err = d.tryPebble(dir, o); err != nil {
 			err = errors.Join(err, d.lock.Close())
@@ -134,6 +141,18 @@ func (d *DB) makeDir(dir string) error {
 		return err
 	}
 	return errors.Join(syncDir(fs, d.cfg.Dir), syncDir(fs, fs.PathDir(d.cfg.Dir)))
+}
+
+// dropLogs removes Pebble's own logs. It makes them although they are turned off, and never syncs them: after a power cut
+// one may be there with a header that is none, and could not be opened.
+func dropLogs(fs vfs.FS, dir string) error {
+	names, err := fs.List(dir)
+	for _, name := range names {
+		if err == nil && strings.HasSuffix(name, ".log") {
+			err = fs.Remove(fs.PathJoin(dir, name))
+		}
+	}
+	return err
 }
 
 // tryPebble opens Pebble. Where the manifest cannot be written, Pebble's Open may wait without end for a flush that fails

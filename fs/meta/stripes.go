@@ -107,10 +107,15 @@ func (d *DB) isMeta(stripe uint64) bool {
 	return ok
 }
 
-// Intend notes, synced, that shards of the stripe are about to be put where record says. A record has at most 2 KiB.
+// Intend notes, synced, that shards of the stripe are about to be put where record says. A record has at most 2 KiB. The
+// stripe is synced before the journal hears of its record: what was only written may survive a power cut, and a stripe
+// that was torn by it would never again have the shards that the record names.
 func (d *DB) Intend(ctx context.Context, stripe uint64, record []byte) error {
 	b, err := d.stripeBatch(stripe, record)
 	if err != nil {
+		return err
+	}
+	if err := d.syncStripes(ctx); err != nil {
 		return err
 	}
 	b.putLocal(unplacedName(stripe), nil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/hammockfs/hammock/crypt"
@@ -237,5 +238,35 @@ func TestLongDeltas(t *testing.T) {
 	}
 	if folds == 0 {
 		t.Error("deltas were never folded")
+	}
+}
+
+// TestIntendAfterSync expects that a stripe is synced before the journal hears where it is meant to go.
+func TestIntendAfterSync(t *testing.T) {
+	w := newWorld(9)
+	var mu sync.Mutex
+	var heard []bool // at each sync of stripes, whether the intent was there
+	var d *DB
+	w.cfg.SyncStripes = func(ctx context.Context) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if d != nil && !d.closed.Load() {
+			list, err := d.Unplaced(ctx)
+			heard = append(heard, err != nil || len(list) > 0)
+		}
+		return nil
+	}
+	opened := w.open(t)
+	mu.Lock()
+	d = opened
+	mu.Unlock()
+	stripe, err := opened.NextStripe()
+	must(t, err)
+	must(t, opened.Intend(t.Context(), stripe, fakeRecord(stripe)))
+	must(t, opened.Close(t.Context()))
+	mu.Lock()
+	defer mu.Unlock()
+	if len(heard) == 0 || heard[0] {
+		t.Errorf("the intent was there at the syncs %v", heard)
 	}
 }

@@ -2,6 +2,8 @@ package depot
 
 import (
 	"bytes"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -91,5 +93,37 @@ func TestFailingIndex(t *testing.T) {
 	mustStore(t, d, owner(1), data, 2)
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestMarkerOrder expects that the folder of the index is synced before a marker of Pebble's is made, and before the one
+// of before is removed: without one Pebble would begin an empty index.
+func TestMarkerOrder(t *testing.T) {
+	mem := vfs.NewMem()
+	var mu sync.Mutex
+	pending, removed := 0, 0 // markers made since the last sync of the folder
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		marker := strings.Contains(op.Path, "marker.manifest")
+		switch {
+		case op.Kind == errorfs.OpCreate && marker:
+			pending++
+		case op.Kind == errorfs.OpRemove && marker:
+			if removed++; pending > 0 {
+				t.Error("a marker is removed before the one that follows it is safe")
+			}
+		case op.Kind == errorfs.OpFileSync && strings.HasSuffix(op.Path, "index"):
+			pending = 0
+		}
+		return nil
+	}))
+	for range 2 {
+		if err := open(t, small(fs, &clock{})).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if removed == 0 {
+		t.Error("no marker was removed")
 	}
 }

@@ -412,3 +412,27 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
+
+// TestUnreadySegment starts over a segment whose making a power cut has ended, with anything in it.
+func TestUnreadySegment(t *testing.T) {
+	mem := vfs.NewMem()
+	j, _ := reopen(t, config(mem), 0)
+	_, err := j.Append([]byte("kept"))
+	must(t, err)
+	must(t, j.Close())
+	dir := config(mem).Dir
+	f, err := mem.Create(mem.PathJoin(dir, fileName(77)+unready), vfs.WriteCategoryUnspecified)
+	must(t, err)
+	_, err = f.Write(bytes.Repeat([]byte{0xa5}, 2*frameStart))
+	must(t, errors.Join(err, f.Close()))
+	j, recs := reopen(t, config(mem), 0)
+	if len(recs) != 1 || recs[0] != "kept" {
+		t.Errorf("replayed %q", recs)
+	}
+	must(t, j.Close())
+	names, err := mem.List(dir)
+	must(t, err)
+	if slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, unready) }) {
+		t.Errorf("left over: %q", names)
+	}
+}

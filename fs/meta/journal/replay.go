@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -39,6 +40,11 @@ func (j *Journal) load() (used []*segment, err error) {
 		}
 	}()
 	for _, name := range names {
+		if made, ok := strings.CutSuffix(name, unready); ok {
+			if _, ok := parseFileName(made); ok { // its making was interrupted
+				_ = j.cfg.FS.Remove(j.cfg.FS.PathJoin(j.cfg.Dir, name))
+			}
+		}
 		n, ok := parseFileName(name)
 		if !ok {
 			continue

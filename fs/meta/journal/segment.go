@@ -19,6 +19,7 @@ const (
 	tagSize       = 16
 	frameOverhead = 4 + tagSize
 	suffix        = ".journal"
+	unready       = ".new" // behind the name of a segment that is being made
 )
 
 var magic = [8]byte{'h', 'm', 'k', 'j', 'r', 'n', 'l', 1}
@@ -96,18 +97,24 @@ func (s *segment) seal(dst []byte, nonce *[12]byte, rec []byte) []byte {
 	return s.aead.Seal(dst, nonce[:], rec, nil)
 }
 
-// create writes a new file of size zeros, so that later writes into it allocate nothing, and makes its name durable.
+// create writes a new file of size zeros, so that later writes into it allocate nothing, and makes its name durable. It
+// has the name only once it is synced: what a power cut leaves in a file before that need not be zeros.
 func create(fs vfs.FS, dir, name string, size int64) (*segment, error) {
-	f, err := fs.Create(fs.PathJoin(dir, name), vfs.WriteCategoryUnspecified)
+	path := fs.PathJoin(dir, name)
+	f, err := fs.Create(path+unready, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, fmt.Errorf("create segment %s: %w", name, err)
 	}
+	made := path + unready
 	if err = fill(f, size); err == nil {
-		if err = syncDir(fs, dir); err == nil {
-			return &segment{name: name, file: f, size: size}, nil
+		if err = fs.Rename(made, path); err == nil {
+			made, err = path, syncDir(fs, dir)
 		}
 	}
-	err = errors.Join(err, f.Close(), fs.Remove(fs.PathJoin(dir, name)))
+	if err == nil {
+		return &segment{name: name, file: f, size: size}, nil
+	}
+	err = errors.Join(err, f.Close(), fs.Remove(made))
 	return nil, fmt.Errorf("prepare segment %s of %d bytes: %w", name, size, err)
 }
 
