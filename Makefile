@@ -7,6 +7,7 @@ STATE  ?= /tmp/hammock-demo-state
 PEERS  ?= 6
 POLICY ?= 4+2
 FUZZTIME ?= 5s
+CUTS     ?= 10000
 # Where make install puts the program. SBINDIR is where mount(8) looks for
 # helpers; it looks nowhere else.
 PREFIX  ?= /usr/local
@@ -14,7 +15,7 @@ SBINDIR ?= /sbin
 DESTDIR ?=
 BIN     ?= bin/hammock
 
-.PHONY: build install uninstall demo test unit integration race fuzz cross lint bench soak setup clean
+.PHONY: build install uninstall demo test unit integration race fuzz cross lint bench soak powercuts setup clean
 
 # Without cgo: one static file, and all memory where the runtime's limit sees it.
 build:
@@ -57,6 +58,11 @@ cross:
 # Benchmarks of each stage, in the form that benchstat reads.
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count 1 ./...
+
+# The power cut at so many points of lives in memory, and what is left compared
+# with what was acknowledged.
+powercuts:
+	HAMMOCK_CUTS=$(CUTS) $(GO) test -count 1 -timeout 6h -v -run TestPowerCuts ./integration/powercuts
 
 # Hours, not minutes: longer fuzzing, more kills, large programs.
 soak: build

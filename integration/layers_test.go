@@ -32,9 +32,11 @@ var layers = map[string][]string{
 	"fs/mount":            {"crypt", "fs/volume", "fs/volume/acl"},
 	"cmd/hammock": {"chunker", "crypt", "placement", "placement/depot", "net/swarm", "net/wire",
 		"fs/cache", "fs/meta", "fs/volume", "fs/mount"},
-	"integration":       {},
-	"integration/model": {"fs/volume"},
-	"integration/posix": {},
+	"integration":           {},
+	"integration/crashdisk": {},
+	"integration/model":     {"fs/volume"},
+	"integration/posix":     {},
+	"integration/powercuts": {},
 }
 
 // doors says who may import a module of somebody else's that enters the

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -24,86 +22,6 @@ type chunk struct {
 	plain []byte
 }
 
-// powerCut is a disk as a power cut left it, and how many chunks were safe.
-type powerCut struct {
-	fs   *vfs.MemFS
-	op   string
-	safe []chunk
-}
-
-// TestPowerCutAtEverySync lives a life of puts, closes, syncs, evictions and
-// fetches, and cuts the power, on copies, before every sync and rename. What
-// was synced or placed is there afterwards; anything else is that or an error.
-func TestPowerCutAtEverySync(t *testing.T) {
-	const seed = 31
-	var (
-		mu   sync.Mutex
-		cuts []powerCut
-		safe []chunk
-		all  []chunk
-	)
-	rng := rand.New(rand.NewPCG(seed, 1))
-	mem := vfs.NewCrashableMem()
-	r := newRig(t, func(c *Config) {
-		c.Limit, c.Target = 400<<10, func(uint8) int { return 32 << 10 }
-		c.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			switch op.Kind {
-			case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpRename, errorfs.OpRemove:
-			default:
-				return nil
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			clone := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: len(cuts) % 2 * rng.IntN(101), RNG: rng})
-			cuts = append(cuts, powerCut{clone, fmt.Sprint(op.Kind, " ", op.Path), safe})
-			return nil
-		}))
-	})
-	draw := rand.New(rand.NewPCG(seed, 2))
-	for i := range 160 {
-		plain := random(uint64(i), 1+draw.IntN(20_000))
-		ref, err := r.Put(ctx, uint8(1+draw.IntN(3)), plain)
-		if err == nil {
-			all = append(all, chunk{ref, plain})
-		} else if !errors.Is(err, ErrFull) {
-			t.Fatal(err)
-		}
-		done := false
-		switch draw.IntN(10) {
-		case 0:
-			r.check(r.Sync(ctx))
-			done = true
-		case 1:
-			_, err := r.CloseStripes(ctx, 0)
-			r.check(err)
-		case 2, 3:
-			place(r)
-		case 4:
-			_, err := r.Drop(ctx)
-			r.check(err)
-		case 5:
-			c := all[draw.IntN(len(all))]
-			got, err := r.Get(ctx, &c.ref, nil)
-			if r.check(err); !bytes.Equal(got, c.plain) {
-				t.Fatal("wrong bytes")
-			}
-		case 6:
-			r.Tick(ctx)
-		}
-		if done {
-			mu.Lock()
-			safe = all[:len(all):len(all)]
-			mu.Unlock()
-		}
-	}
-	t.Logf("seed %d: %d power cuts", seed, len(cuts))
-	for i := range cuts {
-		if err := cuts[i].verify(r.cfg); err != nil {
-			t.Errorf("cut %d, at %s: %v", i, cuts[i].op, err)
-		}
-	}
-}
-
 // place gives all closed stripes to the stores.
 func place(r *rig) {
 	for _, s := range r.Closed() {
@@ -115,27 +33,6 @@ func place(r *rig) {
 			r.Unpin(s.Number)
 		}
 	}
-}
-
-func (p *powerCut) verify(cfg Config) error {
-	cfg.FS = p.fs
-	c, err := Open(cfg)
-	if err != nil {
-		return err
-	}
-	defer c.Close(ctx)
-	for i := range p.safe {
-		k := &p.safe[i]
-		if !valid(c, &k.ref) {
-			return fmt.Errorf("chunk %d of %d is not valid", i, len(p.safe))
-		}
-		got, err := c.Get(ctx, &k.ref, nil)
-		if err != nil || !bytes.Equal(got, k.plain) {
-			return fmt.Errorf("chunk %d of %d: %w", i, len(p.safe), err)
-		}
-	}
-	_, err = c.Put(ctx, ClassMetadata, []byte("it goes on"))
-	return err
 }
 
 // TestFullDisk lets the disk become full at every operation of a life. Nothing
