@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,8 +19,8 @@ import (
 )
 
 // A running node answers the commands of its owner on a Unix socket in its
-// state folder, which only its owner can enter. The requests are HTTP with
-// JSON; an answer that takes long is a line of JSON for each step.
+// state folder, which only its owner can enter, and asks the kernel who calls
+// (socketpeer.go). The requests are HTTP with JSON; an answer that takes long is a line of JSON for each step.
 
 // maxControl is the largest answer line, in bytes.
 const maxControl = 1 << 20
@@ -82,7 +83,7 @@ func (c *control) serve(st state) error {
 	c.socket = st.path("socket")
 	go func() {
 		defer close(c.served)
-		_ = c.server.Serve(l) // ends with ErrServerClosed
+		_ = c.server.Serve(ownersOnly{l, slog.Default()}) // ends with ErrServerClosed
 	}()
 	return nil
 }

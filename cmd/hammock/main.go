@@ -18,6 +18,7 @@ import (
 )
 
 func main() {
+	harden()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once; nothing that was acknowledged is lost by that
 	if calledAsHelper(os.Args[0]) {

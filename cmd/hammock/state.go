@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -40,8 +41,16 @@ func defaultState() string {
 	return filepath.Join(home, ".local", "share", "hammock")
 }
 
-// create makes the folder, for its owner's eyes only whatever the umask.
+// create makes the folder, for its owner's eyes only whatever the umask. One that
+// is there is closed to others, unless it looks like one that is for others.
 func (s state) create() error {
+	info, err := os.Stat(s.dir)
+	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&wide != 0 {
+		if entries, err := os.ReadDir(s.dir); err != nil || len(entries) > 0 {
+			return errors.Join(err, fmt.Errorf("%s is open to others (mode %04o) and holds other things already: the state needs a folder of its own, which is closed to others",
+				s.dir, info.Mode().Perm()))
+		}
+	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("make the state folder: %w", err)
 	}
@@ -76,8 +85,12 @@ func (s state) need() error {
 	return nil
 }
 
-// lock makes this process the only one that has the state open.
+// lock makes this process the only one that has the state open, and closes the
+// folder to others.
 func (s state) lock() (io.Closer, error) {
+	if err := s.close(); err != nil {
+		return nil, err
+	}
 	l, err := vfs.Default.Lock(s.path("lock"))
 	if real := new(fs.PathError); errors.As(err, &real) {
 		return nil, fmt.Errorf("open the state folder: %w", err)
