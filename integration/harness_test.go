@@ -169,7 +169,12 @@ func (w *world) mountAgain() {
 // newVolume makes a volume that is not yet mounted.
 func newVolume(t *testing.T, policy string, flags ...string) *world {
 	t.Helper()
-	base := t.TempDir()
+	return newVolumeIn(t, t.TempDir(), policy, flags...)
+}
+
+// newVolumeIn is newVolume in a folder.
+func newVolumeIn(t *testing.T, base, policy string, flags ...string) *world {
+	t.Helper()
 	w := &world{node: &node{t: t, bin: hammock(t), state: filepath.Join(base, "state"), dir: filepath.Join(base, "mnt")}}
 	w.bound()
 	if err := os.Mkdir(w.dir, 0o755); err != nil {

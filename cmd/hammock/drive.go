@@ -85,11 +85,12 @@ func (d *drive) openVolume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make the chunker's table: %w", err)
 	}
-	d.volume, err = volume.Open(ctx, volume.Config{DB: d.db, Cache: d.cache, Table: table, Dirty: dirtyBudget, Space: d.space,
+	d.volume, err = volume.Open(ctx, volume.Config{DB: d.db, Cache: d.cache, Table: table, Dirty: d.node.state.dirty(), Space: d.space,
 		Leaving: d.placer.Uploading, Log: d.log})
 	if err != nil {
 		return fmt.Errorf("open the volume: %w", err)
 	}
+	d.tend(ctx)
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stop = stop
 	d.done.Add(3)
@@ -117,11 +118,12 @@ func (d *drive) gear() ([32]byte, chunker.Params) {
 func (d *drive) cacheConfig() cache.Config {
 	n := d.node
 	cfg := cache.Config{
-		FS: vfs.Default, Dir: n.state.path("cache"), Limit: n.set.Cache, Memory: blockBudget, KeepFree: 1 << 30,
+		FS: vfs.Default, Dir: n.state.path("cache"), Limit: n.set.Cache, Memory: blockBudget,
 		Sealer:  crypt.NewSealer(n.keys.VolumeSecrets().Current().ContentKey(), n.genesis.Suite),
 		Numbers: numbers{d}, Index: index{d}, Remote: remote{d}, Known: d.placed, Describe: d.describe,
 		Target: d.target, OnClosed: func(stripe uint64, class uint8) { d.placer.Enqueue(stripe, class) }, Log: n.log,
 	}
+	cfg.KeepFree, cfg.Reserve = n.state.shares("cache")
 	if !n.keys.Domain.IsZero() {
 		cfg.Shared = crypt.NewSealer(crypt.Domain{Secret: n.keys.Domain}.ContentKey(), n.genesis.Suite)
 		cfg.SharedSize = sharedSize
@@ -152,6 +154,7 @@ func metaConfig(n *node, c *cache.Cache) meta.Config {
 		Volume: n.genesis.ID(), Epoch: s.Current(), Epochs: s.Epochs, Policy: n.set.Policy, Memory: metaBudget, Journal: journalBudget, Log: n.log,
 	}
 	if c != nil {
+		_, cfg.Reserve = n.state.shares("meta")
 		cfg.SyncStripes = func(ctx context.Context) error { return c.Sync(ctx) }
 		cfg.ValidRef = c.Valid
 	}
@@ -238,7 +241,7 @@ func (d *drive) housekeeping(ctx context.Context) {
 			continue
 		case <-tick.C:
 		}
-		d.cache.Tick(ctx)
+		d.tend(ctx)
 		if time.Since(last) >= checkpointEvery {
 			last = time.Now()
 			if err := d.checkpoint(ctx, quietFor); err != nil && ctx.Err() == nil {

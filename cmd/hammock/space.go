@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/hammockfs/hammock/fs/meta"
 	"github.com/hammockfs/hammock/placement"
 )
@@ -16,7 +18,8 @@ func (d *drive) space() (total, free uint64) {
 	list := d.stores.Stores()
 	code, ok := d.policy.Code(meta.ClassData, len(list))
 	if !ok {
-		return uint64(u.Limit), uint64(max(0, u.Limit-u.Bytes))
+		free := min(d.cache.Room(), max(0, u.Limit-u.Bytes), d.db.Room())
+		return uint64(u.Bytes + free), uint64(free)
 	}
 	var remote int64
 	for _, s := range list {
@@ -27,6 +30,39 @@ func (d *drive) space() (total, free uint64) {
 	left := max(0, remote/int64(code.N())*int64(code.K)-u.Pinned) // what waits to be placed will be there, too
 	used := d.stored.Load() + d.placer.Stats().PlacedBytes + u.Pinned
 	return uint64(used + left), uint64(left)
+}
+
+// shares says how much of the disk below a folder of the state is left free, and
+// how much of it a ballast holds for what has been taken from programs already.
+func (s state) shares(folder string) (keep, reserve int64) {
+	u, err := vfs.Default.GetDiskUsage(s.path(folder))
+	if err != nil { // it is not there yet
+		u, err = vfs.Default.GetDiskUsage(s.dir)
+	}
+	if err != nil {
+		return 0, 0 // a disk that cannot tell
+	}
+	return int64(min(u.TotalBytes/50, 1<<30)), int64(min(u.TotalBytes/16, dirtyBudget+dirtyBudget/3))
+}
+
+// dirty is how many written bytes may wait in memory: as many as find their place
+// in the ballasts, should somebody fill the disk before they are committed.
+func (s state) dirty() int64 {
+	limit := int64(dirtyBudget)
+	for _, folder := range []string{"cache", "meta"} {
+		if _, reserve := s.shares(folder); reserve > 0 {
+			limit = min(limit, reserve/4*3)
+		}
+	}
+	return max(limit, 1<<20)
+}
+
+// tend does what has to be done every few seconds for the disks of the volume.
+func (d *drive) tend(ctx context.Context) {
+	d.cache.Tick(ctx)
+	if err := d.db.Tend(ctx); err != nil {
+		d.log.Debug("no room for a ballast beside the records", "error", err)
+	}
 }
 
 // countAgain is how long countStored waits after a failure.

@@ -8,11 +8,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/maypok86/otter/v2"
 
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/room"
 )
 
 // Cache is the stripes on the local disk. All methods are safe for concurrent
@@ -20,6 +20,7 @@ import (
 type Cache struct {
 	cfg     Config
 	handles handles
+	ballast *room.Ballast
 	buffers buffers
 	memory  *otter.Cache[blockKey, []byte]
 	opening flights[blockKey, []byte]
@@ -64,6 +65,7 @@ func Open(cfg Config) (*Cache, error) {
 	c.behind = make(chan struct{}, 1)
 	c.list = syncedList{fs: cfg.FS, path: cfg.FS.PathJoin(cfg.Dir, syncedName)}
 	c.handles = handles{fs: cfg.FS, dir: cfg.Dir, limit: cfg.Files, patience: scarceLimit}
+	c.ballast = room.NewBallast(cfg.FS, cfg.Dir, "ballast", cfg.Reserve)
 	memory, err := otter.New(&otter.Options[blockKey, []byte]{
 		MaximumWeight: uint64(cfg.Memory),
 		Weigher:       func(_ blockKey, b []byte) uint32 { return uint32(cap(b)) + blockOverhead },
@@ -221,7 +223,7 @@ func (c *Cache) find(number uint64) *stripe {
 
 // fullDisk makes a full disk an ErrFull.
 func fullDisk(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if room.Full(err) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err

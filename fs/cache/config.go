@@ -97,7 +97,8 @@ type Config struct {
 
 	Limit    int64 // sealed bytes on disk
 	Memory   int64 // opened blocks, bytes; at least 1 MiB is used
-	KeepFree int64 // bytes of the disk that data leaves free; 0: none
+	KeepFree int64 // bytes of the disk that are left free: nothing new is taken below that; 0: none
+	Reserve  int64 // bytes of the disk that a ballast holds for what has been taken; 0: none
 	Files    int   // open files; 0: 256
 
 	Target   func(class uint8) int            // payload bytes at which a stripe is closed

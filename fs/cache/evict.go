@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+
+	"github.com/hammockfs/hammock/room"
 )
 
 // keepShare is the part of the limit that data leaves to metadata.
@@ -147,6 +149,9 @@ func (c *Cache) remove(name string) {
 // charge enters n bytes fetched into a partial stripe, evicting others where
 // there is no room. false: they cannot be kept.
 func (c *Cache) charge(s *stripe, n int) bool {
+	if c.low() > 0 && c.evict(int64(n)) < int64(n) {
+		return false
+	}
 	c.makeRoom(int64(n))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,27 +171,55 @@ func (c *Cache) uncharge(s *stripe, n int) {
 	}
 }
 
-// diskRoom evicts until the disk has KeepFree bytes left; ErrFull if it cannot.
-func (c *Cache) diskRoom() error {
+// low is how many bytes the disk has less than KeepFree.
+func (c *Cache) low() int64 {
 	if c.cfg.KeepFree <= 0 {
-		return nil
+		return 0
 	}
-	u, err := c.cfg.FS.GetDiskUsage(c.cfg.Dir)
-	if err != nil || u.AvailBytes >= uint64(c.cfg.KeepFree) {
-		return nil // a file system that cannot tell is taken to have room
-	}
-	if need := c.cfg.KeepFree - int64(u.AvailBytes); c.evict(need) < need {
-		return ErrFull
-	}
-	return nil
+	return max(0, c.cfg.KeepFree-c.ballast.Left())
 }
 
-// Room is how many more sealed bytes of data could be written: what is free,
-// and what could be evicted. Safe for concurrent use, and cheap.
+// yield evicts while the disk has less left than KeepFree. Nothing is refused
+// for that: what is written had been promised its place by Room.
+func (c *Cache) yield() {
+	if n := c.low(); n > 0 {
+		c.evict(n)
+	}
+}
+
+// relieve makes room where the disk has none for n bytes that must be written: it
+// evicts, else it drops the ballast. false: there is nothing left to give.
+func (c *Cache) relieve(n int) bool {
+	if c.evict(int64(n)) > 0 {
+		return true
+	}
+	dropped := c.ballast.Drop()
+	if dropped {
+		c.cfg.Log.Warn("the disk of the cache is full; until there is room, only what was written before is taken")
+	}
+	return dropped
+}
+
+// tend makes the ballast again where it was dropped, once there is room.
+func (c *Cache) tend() {
+	c.yield()
+	if _, err := c.ballast.Restore(); err != nil {
+		c.cfg.Log.Debug("the disk of the cache has no room for a ballast", "err", err)
+	}
+}
+
+// Room is how many more sealed bytes of data could be written: what is free, of
+// the limit and of the disk, and what could be evicted. Safe for concurrent use,
+// and cheap.
 func (c *Cache) Room() int64 {
+	disk := c.ballast.Spare()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return max(0, c.dataLimit()-c.pinned)
+	left := c.dataLimit() - c.pinned
+	if disk != room.Endless {
+		left = min(left, disk-c.cfg.KeepFree+c.used-c.pinned)
+	}
+	return max(0, left)
 }
 
 // RoomGrows returns a channel that is closed when Room grows next. Safe for

@@ -6,6 +6,7 @@ import (
 	"runtime"
 
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/room"
 )
 
 // Put stores plain (1 byte to crypt.MaxChunk) as one chunk and returns the ref
@@ -113,17 +114,22 @@ func (c *Cache) write(class uint8, sealed []byte, r *crypt.Ref) error {
 		case err != nil:
 			return err
 		case s == nil:
-			if err := c.grow(class); err != nil {
+			if err := c.grow(class); err != nil && !c.again(err, len(sealed)) {
 				return err
 			}
 		case off < 0:
 			c.wrote(s, 0, nil)
 		default:
 			r.Stripe, r.Offset = s.number, uint32(off)
-			return c.writeAt(s, sealed, off)
+			if err := c.writeAt(s, sealed, off); err == nil || !c.again(err, len(sealed)) {
+				return err
+			}
 		}
 	}
 }
+
+// again says whether what the disk had no room for, n bytes, may be tried again.
+func (c *Cache) again(err error, n int) bool { return room.Full(err) && c.relieve(n) }
 
 // writeAt writes to room that has been taken and gives notice of it.
 func (c *Cache) writeAt(s *stripe, p []byte, off int) error {
@@ -149,12 +155,16 @@ func (c *Cache) writeAlone(sealed []byte, k *crypt.Key, r *crypt.Ref) error {
 	defer c.buffers.put(buf)
 	copy(*buf, sealed)
 	c.cfg.SharedPad((*buf)[len(sealed):], k)
-	s, err := c.alone(size)
-	if err != nil {
-		return err
+	for {
+		s, err := c.alone(size)
+		if err == nil {
+			r.Stripe, r.Offset = s.number, 0
+			err = c.writeAt(s, *buf, 0)
+		}
+		if err == nil || !c.again(err, size) {
+			return err
+		}
 	}
-	r.Stripe, r.Offset = s.number, 0
-	return c.writeAt(s, *buf, 0)
 }
 
 // alone makes a data stripe that nobody else appends to and takes size bytes.

@@ -166,11 +166,7 @@ func (c *Cache) grow(class uint8) error {
 
 // create makes the file of a new stripe, not yet known to anybody.
 func (c *Cache) create(class uint8) (*stripe, error) {
-	if class == ClassData {
-		if err := c.diskRoom(); err != nil {
-			return nil, err
-		}
-	}
+	c.yield()
 	number, err := c.cfg.Numbers.NextStripe()
 	if err != nil {
 		return nil, fmt.Errorf("number for a new stripe: %w", err)

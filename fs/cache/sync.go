@@ -153,8 +153,9 @@ func (c *Cache) CloseStripes(ctx context.Context, class uint8) ([]uint64, error)
 	return numbers, nil
 }
 
-// Tick closes open data stripes by age and saves maps of partial stripes. It is
-// meant to be called every few seconds, by one goroutine.
+// Tick closes open data stripes by age, saves maps of partial stripes, and gives
+// way to others on a disk that gets full. It is meant to be called every few
+// seconds, by one goroutine.
 func (c *Cache) Tick(ctx context.Context) {
 	now := c.cfg.Now()
 	c.closeWhere(func(s *stripe) bool {
@@ -163,6 +164,7 @@ func (c *Cache) Tick(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	c.tend()
 	if err := c.saveMaps(c.partials()); err != nil {
 		c.cfg.Log.Warn("what was fetched will be fetched again after a restart", "err", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/hammockfs/hammock/fs/meta/journal"
+	"github.com/hammockfs/hammock/room"
 )
 
 // Commit makes the batch visible, all of it or nothing. When it returns, the batch is in the journal's file and survives
@@ -44,7 +45,7 @@ func (d *DB) commitLocked(b *Batch) error {
 	if err := d.broken(); err != nil {
 		return err
 	}
-	lsn, err := d.journal.Append(b.buf)
+	lsn, err := d.append(b.buf)
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
@@ -57,6 +58,17 @@ func (d *DB) commitLocked(b *Batch) error {
 		d.kick()
 	}
 	return nil
+}
+
+// append journals a record, with the room of the ballast if the disk has no other.
+func (d *DB) append(rec []byte) (journal.LSN, error) {
+	lsn, err := d.journal.Append(rec)
+	if room.Full(err) && d.ballast.Drop() {
+		d.log.Warn("metadata: the disk is full; until there is room, nothing new is taken")
+		d.kick() // what is in tables frees segments
+		return d.journal.Append(rec)
+	}
+	return lsn, err
 }
 
 // ErrBroken says that the overlay could not be written; what was acknowledged is in the journal, and a restart brings it back.

@@ -14,6 +14,7 @@ import (
 	"github.com/hammockfs/hammock/crypt"
 	"github.com/hammockfs/hammock/fs/meta/journal"
 	"github.com/hammockfs/hammock/fs/meta/tree"
+	"github.com/hammockfs/hammock/room"
 )
 
 // Chunks stores and fetches sealed chunks: the cache. Put returns once the bytes are in their stripe's file by write(2).
@@ -58,6 +59,8 @@ type Config struct {
 
 	Memory  int64 // budget in bytes for Pebble's cache and memtables and for tree nodes; 0: 64 MiB
 	Journal int64 // bytes of journal kept before the overlay is flushed; 0: 64 MiB
+	// Reserve is how many bytes of its disk a ballast holds for what must be recorded when others have filled it; 0: none.
+	Reserve int64
 	Log     *slog.Logger
 	Now     func() time.Time
 
@@ -86,6 +89,7 @@ type DB struct {
 	applied atomic.Uint64 // newest journal record that is visible
 	dirty   atomic.Int32  // clean, cleanEnough or dirty
 	disk    *disk
+	ballast *room.Ballast
 	closed  atomic.Bool
 
 	// commit makes journal order the order of visibility. It guards app and changed.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/hammockfs/hammock/room"
 )
 
 // diskPause is how long Pebble is held up after a failure before it may try again. It tries without end and without a
@@ -23,6 +25,7 @@ const diskPause = 100 * time.Millisecond
 // whoever waits for a flush.
 type disk struct {
 	wait   time.Duration
+	spare  *room.Ballast
 	fault  atomic.Pointer[error] // what nothing goes on after before a restart
 	parked chan struct{}         // closed when a goroutine of Pebble was stopped for good
 	once   sync.Once
@@ -36,11 +39,11 @@ type disk struct {
 	news chan struct{} // closed at the next one
 }
 
-func newDisk(pause time.Duration) *disk {
+func newDisk(pause time.Duration, spare *room.Ballast) *disk {
 	if pause == 0 {
 		pause = diskPause
 	}
-	return &disk{wait: pause, broken: make(chan struct{}), parked: make(chan struct{}), stop: make(chan struct{}), news: make(chan struct{})}
+	return &disk{wait: pause, spare: spare, broken: make(chan struct{}), parked: make(chan struct{}), stop: make(chan struct{}), news: make(chan struct{})}
 }
 
 // fail ends all changes.
@@ -98,6 +101,9 @@ func (k *disk) again(err error, kept bool) bool {
 		return false // somebody is waiting for Open
 	}
 	k.note(err)
+	if room.Full(err) {
+		k.spare.Drop()
+	}
 	if kept && (!passing(err) || !k.pause()) {
 		k.park(err)
 	}
@@ -109,12 +115,7 @@ func (k *disk) again(err error, kept bool) bool {
 
 // passing says whether a failure is want of something that may be there again: space, or descriptors.
 func passing(err error) bool {
-	for _, no := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE} {
-		if errors.Is(err, no) {
-			return true
-		}
-	}
-	return false
+	return room.Full(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // park ends all changes and keeps the calling goroutine of Pebble for good: what Pebble holds in memory is not in order

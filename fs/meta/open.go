@@ -20,11 +20,20 @@ import (
 	"github.com/hammockfs/hammock/fs/meta/atrest"
 	"github.com/hammockfs/hammock/fs/meta/journal"
 	"github.com/hammockfs/hammock/fs/meta/tree"
+	"github.com/hammockfs/hammock/room"
 )
 
 // Open opens the state in cfg.Dir, or begins an empty one. It replays the journal and reserves a session. The journal and
 // the overlay are folders in cfg.Dir.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
+	d, err := open(ctx, cfg)
+	if room.Full(err) && cfg.ballast().Drop() {
+		d, err = open(ctx, cfg)
+	}
+	return d, err
+}
+
+func open(ctx context.Context, cfg Config) (*DB, error) {
 	d, err := openFiles(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open metadata in %s: %w", cfg.Dir, err)
@@ -62,8 +71,9 @@ func openFiles(ctx context.Context, cfg Config) (*DB, error) {
 	d := &DB{
 		cfg: cfg, log: cfg.Log, tagger: crypt.NewTagger(&cfg.AtRest), chunks: cfg.Chunks, encode: cfg.Encode,
 		metaStripes: map[uint64]struct{}{}, unplaced: map[uint64]struct{}{},
-		kicks: make(chan struct{}, 1), folded: cfg.Now(), disk: newDisk(cfg.diskPause),
+		kicks: make(chan struct{}, 1), folded: cfg.Now(), ballast: cfg.ballast(),
 	}
+	d.disk = newDisk(cfg.diskPause, d.ballast)
 	d.flushed.L = new(sync.Mutex)
 	d.values.New = func() any { b := make([]byte, 0, 512); return &b }
 	d.names = tree.New(&nameNodes{d}, cfg.Memory/4)

@@ -73,7 +73,7 @@ func (v *Volume) make(ctx context.Context, c Caller, dir uint64, name string, a 
 // makeInode records a new inode under a name and returns its state, pinned and
 // locked: an unlink that comes between must not find it closed.
 func (v *Volume) makeInode(ctx context.Context, c Caller, dir uint64, name string, a Attr) (*inode, error) {
-	if err := v.writable(); err != nil {
+	if err := v.growable(); err != nil {
 		return nil, err
 	}
 	if err := checkName(name); err != nil {

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/hammockfs/hammock/fs/cache"
@@ -30,6 +31,7 @@ var (
 	ErrReadOnly     = errors.New("volume is read-only")
 	ErrTooBigXattr  = errors.New("extended attribute larger than 64 KiB")
 	ErrNotSupported = errors.New("not supported")
+	errDiskFull     = fmt.Errorf("the disk of this machine is full: %w", cache.ErrFull)
 	ErrNoData       = errors.New("nothing but holes until the end of the file")
 )
 

@@ -9,7 +9,7 @@ import (
 // file of Tmpfile, or one that was unlinked and is open (which the kernel
 // refuses by itself).
 func (v *Volume) Link(ctx context.Context, ino, dir uint64, name string) (Attr, error) {
-	if err := v.writable(); err != nil {
+	if err := v.growable(); err != nil {
 		return Attr{}, err
 	}
 	if err := checkName(name); err != nil {

@@ -51,7 +51,20 @@ func (v *Volume) fits() bool {
 // roomy counts with what sealing adds: 16 bytes for each block of 64 KiB or less.
 func (v *Volume) roomy() bool {
 	n := v.dirtyBytes.Load() + v.promised.Load()
-	return n+n/1024+meta.Page <= v.cache.Room()
+	n += n/1024 + meta.Page
+	return n <= v.cache.Room() && n <= v.db.Room()
+}
+
+// growable refuses what would make something new while the disk of the records
+// has room only for what must go on: removals, and bytes that were taken before.
+func (v *Volume) growable() error {
+	if err := v.writable(); err != nil {
+		return err
+	}
+	if v.db.Room() == 0 {
+		return errDiskFull
+	}
+	return nil
 }
 
 // awaitRoom waits until what is promised may be written to the cache: a program
@@ -63,15 +76,16 @@ func (v *Volume) awaitRoom(ctx context.Context) error {
 		if v.roomy() {
 			return nil
 		}
-		if err := v.awaitGrowth(ctx, grows); err != nil {
+		if err := v.awaitGrowth(ctx, grows, v.roomy); err != nil {
 			return err
 		}
 	}
 }
 
-// awaitGrowth waits until grows is closed. ErrNoSpace if no stripe leaves the
-// cache, or none has for roomLimit.
-func (v *Volume) awaitGrowth(ctx context.Context, grows <-chan struct{}) error {
+// awaitGrowth waits until grows is closed, or there is room by itself, as when
+// others free some of the disk. ErrNoSpace if no stripe leaves the cache, or none
+// has for roomLimit.
+func (v *Volume) awaitGrowth(ctx context.Context, grows <-chan struct{}, enough func() bool) error {
 	late := time.NewTimer(roomLimit)
 	defer late.Stop()
 	poll := time.NewTicker(roomPoll)
@@ -90,6 +104,9 @@ func (v *Volume) awaitGrowth(ctx context.Context, grows <-chan struct{}) error {
 		case <-grows:
 			return nil
 		case <-poll.C:
+			if enough() {
+				return nil
+			}
 		case <-late.C:
 			return ErrNoSpace
 		case <-ctx.Done():

@@ -73,11 +73,13 @@ func (v *Volume) putChunk(ctx context.Context, chunk []byte) (crypt.Ref, error) 
 	for {
 		grows := v.cache.RoomGrows()
 		ref, err := v.cache.Put(ctx, classData, chunk)
-		if !errors.Is(err, ErrNoSpace) || v.awaitGrowth(ctx, grows) != nil {
+		if !errors.Is(err, ErrNoSpace) || v.awaitGrowth(ctx, grows, never) != nil {
 			return ref, err
 		}
 	}
 }
+
+func never() bool { return false }
 
 // startSealing hands the finished chunks of a long run to the background.
 // in.mu is held.

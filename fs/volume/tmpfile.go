@@ -9,7 +9,7 @@ import (
 // last handle, or with this process, unless Link gives it a name. It inherits
 // from the directory dir like a file made there, but leaves no trace in it.
 func (v *Volume) Tmpfile(ctx context.Context, c Caller, dir uint64, mode uint32) (Attr, *File, error) {
-	if err := v.writable(); err != nil {
+	if err := v.growable(); err != nil {
 		return Attr{}, nil, err
 	}
 	d, err := v.dir(ctx, dir)

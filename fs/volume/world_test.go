@@ -33,16 +33,17 @@ func (n *numbers) AddChunk(id crypt.ID, r *crypt.Ref) error { return n.db.AddChu
 
 // world is what outlives a volume: its files and its keys.
 type world struct {
-	fs     vfs.FS
-	keys   [3]crypt.Key
-	dev    *crypt.Device
-	limit  int64  // of the cache
-	log    int64  // of the journal, after which the overlay is flushed
-	fill   int    // of a stripe
-	dir    string // before the names of its folders
-	memory int64  // of the metadata
-	cfg    Config
-	clock  *clock
+	fs      vfs.FS
+	keys    [3]crypt.Key
+	dev     *crypt.Device
+	limit   int64  // of the cache
+	log     int64  // of the journal, after which the overlay is flushed
+	fill    int    // of a stripe
+	dir     string // before the names of its folders
+	memory  int64  // of the metadata
+	reserve int64  // of the disk, by ballasts
+	cfg     Config
+	clock   *clock
 
 	cache *cache.Cache
 	db    *meta.DB
@@ -93,6 +94,7 @@ func (w *world) open(t testing.TB) {
 	w.cache, err = cache.Open(cache.Config{
 		FS: w.fs, Dir: w.dir + "cache", Sealer: crypt.NewSealer(w.keys[0], crypt.SuiteAES), Numbers: nums, Index: nums,
 		Limit: w.limit, Memory: 8 << 20, Target: func(uint8) int { return w.fill }, Now: w.clock.Now,
+		Reserve: w.reserve,
 	})
 	must(t, err)
 	c := w.cache
@@ -100,6 +102,7 @@ func (w *world) open(t testing.TB) {
 		FS: w.fs, Dir: w.dir + "meta", AtRest: w.keys[1], NameKey: w.keys[2], Device: w.dev, Volume: crypt.Sum([]byte("volume")),
 		Epoch: crypt.Epoch{Number: 1, Secret: w.keys[0]}, Chunks: c, Encode: encode, Memory: w.memory, Journal: w.log,
 		SyncStripes: func(ctx context.Context) error { return c.Sync(ctx) }, ValidRef: c.Valid, Now: w.clock.Now,
+		Reserve: w.reserve,
 	})
 	must(t, err)
 	nums.db = w.db

@@ -108,6 +108,9 @@ func (v *Volume) SetXattr(ctx context.Context, ino uint64, name string, value []
 	case isACL(name):
 		return v.setACL(ctx, ino, name, value, flags&XattrKillSetGID != 0)
 	}
+	if err := v.growable(); err != nil {
+		return err
+	}
 	return v.changeXattrs(ctx, ino, func(c *xattrChange) error {
 		old, err := v.xattr(ctx, c.in, name)
 		exists := err == nil

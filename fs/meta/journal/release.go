@@ -3,6 +3,8 @@ package journal
 import (
 	"errors"
 	"fmt"
+
+	"github.com/hammockfs/hammock/room"
 )
 
 // Release says that the effects of all records up to upto are durable elsewhere: segments that hold nothing else are
@@ -120,9 +122,20 @@ func (j *Journal) take(size int64) (*segment, error) {
 			return s, nil
 		}
 	}
+	s, err := j.create(max(size, j.cfg.SegmentSize))
+	if small := max(size, smallSegment); room.Full(err) && small < j.cfg.SegmentSize {
+		return j.create(small)
+	}
+	return s, err
+}
+
+// smallSegment is the size in bytes of a segment for which the disk has no room in full.
+const smallSegment = 256 << 10
+
+func (j *Journal) create(size int64) (*segment, error) {
 	name := fileName(j.nextFile)
 	j.nextFile++
-	return create(j.cfg.FS, j.cfg.Dir, name, max(size, j.cfg.SegmentSize))
+	return create(j.cfg.FS, j.cfg.Dir, name, size)
 }
 
 // collect waits for the spare that is being made. Its failure is not reported: whoever needs a segment tries again and
