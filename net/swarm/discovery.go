@@ -33,7 +33,11 @@ func (s *Swarm) listen() error {
 	if err != nil {
 		return err
 	}
-	opts = append(opts, libp2p.ConnectionGater(s.gate), libp2p.BandwidthReporter(&s.traffic))
+	limited, err := s.resourceManager()
+	if err != nil {
+		return err
+	}
+	opts = append(opts, libp2p.ConnectionGater(s.gate), libp2p.BandwidthReporter(&s.traffic), libp2p.ResourceManager(limited))
 	if len(s.cfg.Listen) == 0 {
 		opts = append(opts, libp2p.NoListenAddrs)
 	} else {

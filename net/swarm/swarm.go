@@ -85,20 +85,23 @@ type Swarm struct {
 
 // limits are the figures that tests shrink.
 type limits struct {
-	prove      time.Duration // a stranger's time to say hello, join or recover
-	unproven   int           // strangers connected at once
-	accepts    pace          // connections of one address
-	strangers  pace          // strangers' connections and requests of one address
-	refresh    time.Duration // a hello at least this often
-	gap        time.Duration // and not more often than this
-	tick       time.Duration
-	firstRetry time.Duration
-	lastRetry  time.Duration
+	prove     time.Duration // a stranger's time to say hello, join or recover
+	unproven  int           // strangers connected at once
+	accepts   pace          // connections of one address
+	strangers pace          // strangers' connections and requests of one address
+	// sameAddress is how many connections one address may have open that are not
+	// members'; of the unproven in all it is a part.
+	sameAddress int
+	refresh     time.Duration // a hello at least this often
+	gap         time.Duration // and not more often than this
+	tick        time.Duration
+	firstRetry  time.Duration
+	lastRetry   time.Duration
 }
 
 var usualLimits = limits{
 	prove: 10 * time.Second, unproven: 128,
-	accepts: pace{20, 100}, strangers: pace{2, 40},
+	accepts: pace{20, 100}, strangers: pace{2, 40}, sameAddress: 32,
 	refresh: time.Minute, gap: 300 * time.Millisecond, tick: 500 * time.Millisecond,
 	firstRetry: time.Second, lastRetry: 5 * time.Minute,
 }
