@@ -176,7 +176,7 @@ func (c *crammer) verify() {
 // on the full disk; removing works; and with room again everything goes on.
 func TestFilledDisk(t *testing.T) {
 	needMount(t)
-	for name, folder := range map[string]string{"cache": "state/cache", "records": "state/meta"} {
+	for name, folder := range map[string]string{"all": "", "cache": "state/cache", "records": "state/meta"} {
 		t.Run(name, func(t *testing.T) {
 			base := t.TempDir()
 			disk := newSmallDisk(t, filepath.Join(base, folder), 400<<20)

@@ -88,6 +88,13 @@ func (b *Ballast) Spare() int64 {
 	return left
 }
 
+// Here says whether the ballast is there, to be dropped if need be.
+func (b *Ballast) Here() bool {
+	b.drop.Lock()
+	defer b.drop.Unlock()
+	return b.here
+}
+
 // Restore makes the ballast again if it was dropped and the disk has twice as much left: else it would only take from
 // others what they are about to use, and be dropped at once. true: it is there.
 func (b *Ballast) Restore() (bool, error) {

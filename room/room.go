@@ -27,6 +27,12 @@ func Full(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
+// Scarce says whether an error is that of a process, or a system, that has no descriptor left: it says nothing about the
+// file that was to be opened, and passes.
+func Scarce(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 // Endless is what a file system that cannot tell is taken to have left, in bytes.
 const Endless = math.MaxInt64
 

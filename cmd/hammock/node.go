@@ -26,6 +26,7 @@ const (
 	metaBudget    = 96 << 20              // index, tree nodes
 	placeBudget   = 96 << 20              // shards in flight
 	depotBudget   = 32 << 20              // others' shards in flight
+	depotReserve  = 16 << 20              // on disk, for the index of the depot
 	journalBudget = 64 << 20              // on disk, not in memory
 )
 
@@ -81,8 +82,9 @@ func startNode(ctx context.Context, st state, k *crypt.Keyring, o nodeOptions) (
 	if o.give > 0 {
 		n.set.Give = o.give
 	}
+	_, reserve := st.shares("depot")
 	n.depot, err = depot.Open(depot.Config{FS: vfs.Default, Dir: st.path("depot"), Capacity: max(n.set.Give, 1<<20),
-		Log: o.log, Memory: depotBudget})
+		Log: o.log, Memory: depotBudget, Reserve: min(reserve, depotReserve)})
 	if err != nil {
 		return nil, fmt.Errorf("open what is kept for others: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/room"
 )
 
 // group is the unit in which stores prove what they return; a fetch of less
@@ -52,7 +53,7 @@ func (c *Cache) sealedOf(ctx context.Context, s *stripe, buf []byte, off int) er
 	if err == nil || errors.Is(err, errGone) || s.gone.Load() {
 		return gone(s, err)
 	}
-	if scarce(err) {
+	if room.Scarce(err) {
 		return err // the bytes are as good as ever
 	}
 	c.rot.Add(1)

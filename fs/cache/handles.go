@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/hammockfs/hammock/room"
 )
 
 // errGone says that a stripe was evicted while somebody was about to use it.
@@ -67,19 +68,13 @@ const (
 	scarcePoll  = 10 * time.Millisecond
 )
 
-// scarce says whether an error is the want of a descriptor. It says nothing about
-// the file that was to be opened.
-func scarce(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
-}
-
 // open opens a file. Where no descriptor is left it closes idle files, and when
 // there are none either it waits: others give theirs back.
 func (h *handles) open(path string) (vfs.File, error) {
 	for until := time.Now().Add(h.patience); ; {
 		f, err := h.fs.OpenReadWrite(path, "stripes")
 		switch {
-		case !scarce(err):
+		case !room.Scarce(err):
 			return f, err
 		case h.shed():
 		case time.Now().After(until):

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/room"
 )
 
 // blockKey names an opened block. Part of the chunk's key is in it, so that a
@@ -251,7 +252,7 @@ func (c *Cache) Valid(r *crypt.Ref) (bool, error) {
 	buf, plain := c.buffers.get(to-from), c.buffers.get(int(r.Len))
 	defer c.buffers.put(buf)
 	defer c.buffers.put(plain)
-	if err := c.readLocal(s, *buf, from); scarce(err) {
+	if err := c.readLocal(s, *buf, from); room.Scarce(err) {
 		return false, fmt.Errorf("look at a chunk of stripe %x: %w", r.Stripe, err)
 	} else if err != nil {
 		return false, nil

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -115,7 +114,7 @@ func (k *disk) again(err error, kept bool) bool {
 
 // passing says whether a failure is want of something that may be there again: space, or descriptors.
 func passing(err error) bool {
-	return room.Full(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+	return room.Full(err) || room.Scarce(err)
 }
 
 // park ends all changes and keeps the calling goroutine of Pebble for good: what Pebble holds in memory is not in order

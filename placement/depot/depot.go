@@ -43,6 +43,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/room"
 	"golang.org/x/sync/semaphore"
 )
 
@@ -70,6 +71,8 @@ type Config struct {
 	Memory int64
 	// KeepFree is left free on the disk; 0: a fiftieth of it, at most 1 GiB.
 	KeepFree int64
+	// Reserve is how many bytes of the disk a ballast holds for the index, should others fill the disk; 0: none.
+	Reserve int64
 	// SegmentSize is when a new segment is begun; 0: a 64th of Capacity, within 1 MiB and 256 MiB.
 	SegmentSize int64
 
@@ -82,6 +85,7 @@ type Depot struct {
 	log      *slog.Logger
 	index    *index
 	segments *segments
+	ballast  *room.Ballast
 	memory   *semaphore.Weighted
 	buffers  sync.Pool
 
@@ -115,8 +119,10 @@ func Open(cfg Config) (*Depot, error) {
 		open:   map[*Reservation]struct{}{},
 		kick:   make(chan struct{}, 1),
 		stop:   cancel,
+
+		ballast: room.NewBallast(cfg.FS, cfg.Dir, "ballast", cfg.Reserve),
 	}
-	if err := d.start(); err != nil {
+	if err := d.start(ctx); err != nil {
 		cancel()
 		return nil, fmt.Errorf("open depot %s: %w", cfg.Dir, err)
 	}
@@ -202,11 +208,15 @@ func (d *Depot) alive() error {
 
 // commit applies a batch to the index.
 func (d *Depot) commit(b batch, sync bool) error {
-	if err := d.alive(); err != nil {
+	err := d.alive()
+	if err == nil {
+		err = d.writable()
+	}
+	if err != nil {
 		_ = b.Close()
 		return err
 	}
-	err := d.index.commit(b, sync)
+	err = d.index.commit(b, sync)
 	if err != nil {
 		d.broken.Store(true)
 		d.log.Error("the depot's index could not be written, no more is taken", "err", err)

@@ -114,7 +114,7 @@ func displaced(all []kept, k *kept) (gone []kept, err error) {
 		}
 	}
 	if len(same) == 0 {
-		return nil, room(all)
+		return nil, oneMore(all)
 	}
 	for i := range same {
 		if same[i].id == k.id {
@@ -161,11 +161,11 @@ func beside(all, same []kept, k *kept) ([]kept, error) {
 	if last := same[len(same)-1:]; last[0].head.Counter < k.head.Counter {
 		return last, nil
 	}
-	return nil, room(all)
+	return nil, oneMore(all)
 }
 
-// room says whether one more head of an owner may be kept.
-func room(all []kept) error {
+// oneMore says whether one more head of an owner may be kept.
+func oneMore(all []kept) error {
 	if len(all) >= MaxHeads {
 		return fmt.Errorf("%w: %d are kept", ErrTooManyHeads, len(all))
 	}

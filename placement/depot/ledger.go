@@ -164,5 +164,8 @@ func (d *Depot) disk() (free, keep int64) {
 	if keep == 0 {
 		keep = int64(min(u.TotalBytes/50, 1<<30))
 	}
+	if d.ballast.Spare() == 0 {
+		return 0, keep // what a dropped ballast has left is for the index
+	}
 	return int64(min(u.AvailBytes, 1<<62)), keep
 }

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/hammockfs/hammock/room"
 )
 
 // maxOpen is how many idle segment files are kept open for reading.
@@ -68,20 +69,24 @@ func (s *segments) acquire(num uint64) (g *segment, ok bool, err error) {
 		return nil, false, nil
 	}
 	if g.file == nil {
-		if g.file, err = s.fs.Open(s.path(num)); err != nil {
+		if g.file, err = s.fs.Open(s.path(num)); room.Scarce(err) {
+			s.shed(0)
+			g.file, err = s.fs.Open(s.path(num))
+		}
+		if err != nil {
 			return nil, false, fmt.Errorf("open segment %016x: %w", num, err)
 		}
 		s.open++
-		s.shed()
+		s.shed(maxOpen)
 	}
 	g.refs++
 	return g, true, nil
 }
 
-// shed closes an idle file if too many are open. Called with mu held.
-func (s *segments) shed() {
+// shed closes idle files while more than keep are open. Called with mu held.
+func (s *segments) shed(keep int) {
 	for _, g := range s.all {
-		if s.open <= maxOpen {
+		if s.open <= keep {
 			return
 		}
 		if g.file != nil && g.refs == 0 && g != s.last {
@@ -169,7 +174,7 @@ func (s *segments) active(n int64) (*segment, error) {
 	s.size += g.end
 	g.refs++
 	s.open++
-	s.shed()
+	s.shed(maxOpen)
 	return g, nil
 }
 
@@ -269,7 +274,7 @@ func (f *flusher) flush(sync func() error) error {
 
 // diskError says ErrDiskFull where the operating system said ENOSPC or EDQUOT.
 func diskError(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if room.Full(err) {
 		return fmt.Errorf("%w: %w", ErrDiskFull, err)
 	}
 	return err

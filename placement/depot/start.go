@@ -1,6 +1,7 @@
 package depot
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,10 +10,11 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/room"
 )
 
 // start opens index and segments and brings them into agreement.
-func (d *Depot) start() (err error) {
+func (d *Depot) start(ctx context.Context) (err error) {
 	fs, dir := d.cfg.FS, d.cfg.Dir
 	files, index := fs.PathJoin(dir, "segments"), fs.PathJoin(dir, "index")
 	for _, path := range []string{files, index} {
@@ -25,7 +27,11 @@ func (d *Depot) start() (err error) {
 			return err
 		}
 	}
-	if d.index, err = openIndex(fs, index, d.log); err != nil {
+	if err := d.makeWay(); err != nil {
+		return err
+	}
+	patient := room.NewPatient(ctx, fs, d.ballast, vital)
+	if d.index, err = openIndex(patient, index, d.log); err != nil {
 		return fmt.Errorf("open the index (if it is damaged and not just in use, remove %s: it is made anew): %w", index, err)
 	}
 	d.segments = &segments{fs: fs, dir: files, target: d.cfg.SegmentSize, all: map[uint64]*segment{}}
