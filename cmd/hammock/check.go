@@ -7,65 +7,96 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/hammockfs/hammock/fs/check"
 )
 
-// statusDamaged is the exit status of a check that found something wrong, as
-// fsck's "errors left uncorrected".
-const statusDamaged = 4
+// The exit statuses of a check are fsck's.
+const (
+	statusCorrected   = 1
+	statusDamaged     = 4 // errors left uncorrected
+	statusOperational = 8 // the check could not be made
+	statusUsage       = 16
+	statusCancelled   = 32
+)
 
 func checkCommand(at func() state) *cobra.Command {
 	var c checkRun
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Prove the volume whole; with --data by reading every byte",
-		Long: "Walks through everything that is recorded of the volume and reports what does not fit; --data also reads every\n" +
-			"byte, from the cache or from peers, and verifies it. Nothing is changed. A mounted volume is checked by the process\n" +
-			"that has it mounted; one that is not is opened for the check, without mounting it.\n\n" +
-			"The exit status is 4 if something is wrong with the volume.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.run(cmd.Context(), at())
+		Short: "Prove the volume whole, byte by byte with --data, also at peers with --peers",
+		Long: "Goes through everything that is recorded of the volume and reports what does not fit. --data also reads and\n" +
+			"verifies every byte, from the cache or from peers. --peers asks the peers to prove that they hold each shard; with\n" +
+			"--data they have to prove every byte of it. A mounted volume is checked by the process that has it mounted; one\n" +
+			"that is not is opened for the check, without mounting it.\n\n" +
+			"Without --fix nothing is changed, but that rotten bytes in the cache are replaced by good ones of peers when --data\n" +
+			"comes upon them. --fix mends what has one right answer, and puts the rest into the directory lost+found of the\n" +
+			"volume, with a report. While the volume is mounted it mends only what no program can notice.\n\n" +
+			"The exit status is 0: clean; 1: all that was found has been mended; 4: something is left; 8: the check could not\n" +
+			"be made; 16: wrong usage; 32: interrupted.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return exitError{fmt.Errorf("a check takes no argument, and got %q; the volume is named with --state", args[0]), statusUsage}
+			}
+			return nil
 		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), at()) },
 	}
-	cmd.Flags().BoolVar(&c.data, "data", false, "read and verify every byte, from the cache or from peers")
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return exitError{fmt.Errorf("%w; `%s --help` lists what it takes", err, cmd.CommandPath()), statusUsage}
+	})
+	cmd.Flags().BoolVar(&c.Data, "data", false, "read and verify every byte, from the cache or from peers")
+	cmd.Flags().BoolVar(&c.Peers, "peers", false, "let peers prove that they hold each shard; with --data, every byte of it")
+	cmd.Flags().BoolVar(&c.Fix, "fix", false, "mend what has one right answer, and put the rest into lost+found")
 	c.pass.add(cmd)
 	return cmd
 }
 
 // checkRun is one run of `hammock check`.
 type checkRun struct {
-	data bool
+	checkOptions
 	pass passphraseFlags
 }
 
+// checkOptions say what a check looks at.
+type checkOptions struct{ Data, Peers, Fix bool }
+
 func (c *checkRun) run(ctx context.Context, st state) error {
-	var r checkReport
-	step := func(b json.RawMessage) {
-		var line string
-		if json.Unmarshal(b, &line) == nil {
-			fmt.Println(line)
+	var r check.Report
+	args := url.Values{"data": {strconv.FormatBool(c.Data)}, "peers": {strconv.FormatBool(c.Peers)}, "fix": {strconv.FormatBool(c.Fix)}}
+	shown := newCheckShown()
+	err := st.ask(ctx, "/check", args, func(b json.RawMessage) {
+		var s checkStep
+		if json.Unmarshal(b, &s) == nil {
+			shown.step(s)
 		}
-	}
-	err := st.ask(ctx, "/check", url.Values{"data": {strconv.FormatBool(c.data)}}, step, &r)
+	}, &r)
 	if errors.Is(err, errNoNode) {
-		r, err = c.alone(ctx, st)
+		r, err = c.alone(ctx, st, shown.step)
 	}
-	if err != nil && exitStatus(err) != statusDamaged {
+	shown.end()
+	switch status := exitStatus(err); {
+	case err == nil, status == statusCorrected && r.Problems+r.Notes > 0, status == statusDamaged:
+		fmt.Println(reportText(&r))
 		return err
+	case ctx.Err() != nil:
+		return exitError{err, statusCancelled}
 	}
-	fmt.Println(r.String())
-	return err
+	return exitError{err, statusOperational}
 }
 
 // peersWait is how long a check waits for peers to connect at most.
 const peersWait = 15 * time.Second
 
-// alone checks a volume that nobody has mounted.
-func (c *checkRun) alone(ctx context.Context, st state) (r checkReport, err error) {
+// alone checks a volume that nobody has mounted. It is not opened as a mount opens it: that would put some things in
+// order before they are seen.
+func (c *checkRun) alone(ctx context.Context, st state, step func(checkStep)) (r check.Report, err error) {
 	k, err := c.pass.load(st)
 	if err != nil {
 		return r, err
@@ -75,17 +106,17 @@ func (c *checkRun) alone(ctx context.Context, st state) (r checkReport, err erro
 		return r, err
 	}
 	defer func() { err = errors.Join(err, within(closeLimit, n.close)) }()
-	d, err := openDrive(ctx, n)
+	d, err := openRecords(ctx, n)
 	if err != nil {
-		return r, err
+		return r, damaged(err)
 	}
 	defer func() {
 		err = errors.Join(err, within(closeLimit, func() error { return d.close(context.WithoutCancel(ctx)) }))
 	}()
-	if c.data {
+	if c.Data || c.Peers {
 		d.awaitPeers(ctx)
 	}
-	return d.check(ctx, c.data, func(line string) { fmt.Println(line) })
+	return d.check(ctx, c.checkOptions, step)
 }
 
 // awaitPeers waits a moment for the peers that hold shards.
@@ -111,45 +142,68 @@ func (d *drive) awaitPeers(ctx context.Context) {
 	}
 }
 
-// checkReport is what a check counted.
-type checkReport struct {
-	Inodes   int   `json:"inodes"`
-	Dirs     int   `json:"directories"`
-	Entries  int   `json:"entries"`
-	Extents  int   `json:"extents"`
-	Stripes  int   `json:"stripes"`
-	Read     int64 `json:"bytes_read"`
-	Problems int   `json:"problems"`
-}
-
-func (r checkReport) String() string {
-	text := fmt.Sprintf("%d inodes, %d directories with %d entries, %d extents in %d stripes", r.Inodes, r.Dirs, r.Entries, r.Extents, r.Stripes)
-	if r.Read > 0 {
-		text += ", " + showSize(r.Read) + " read and verified"
-	}
-	if r.Problems == 0 {
-		return text + ": clean"
-	}
-	return fmt.Sprintf("%s: %d problems", text, r.Problems)
-}
-
 // answerCheck is the node's side of `hammock check`.
 func (d *drive) answerCheck(r *http.Request, step func(any)) (any, error) {
-	data, err := strconv.ParseBool(r.FormValue("data"))
-	if err != nil {
-		return nil, err
+	var o checkOptions
+	for name, to := range map[string]*bool{"data": &o.Data, "peers": &o.Peers, "fix": &o.Fix} {
+		var err error
+		if *to, err = strconv.ParseBool(r.FormValue(name)); err != nil {
+			return nil, fmt.Errorf("option %s of the check: %w", name, err)
+		}
 	}
-	return d.check(r.Context(), data, func(line string) { step(line) })
+	return d.check(r.Context(), o, func(s checkStep) { step(s) })
 }
 
-// check proves the volume whole and says what is wrong.
-func (d *drive) check(ctx context.Context, data bool, say func(string)) (checkReport, error) {
-	c := newChecker(d, data, say)
-	if err := c.run(ctx); err != nil {
-		return c.report, fmt.Errorf("the check could not go on: %w", err)
+// checkStep is what a check says while it runs: a line, or how far it is.
+type checkStep struct {
+	Line  string `json:"line,omitempty"`
+	Phase string `json:"phase,omitempty"`
+	Done  int    `json:"done,omitempty"`
+	Total int    `json:"total,omitempty"`
+}
+
+// checkShown shows the steps: findings on standard output, and how far it is, now and then, on standard error.
+type checkShown struct {
+	last time.Time
+	tty  bool
+	long bool // the line of progress has to be ended
+}
+
+// progressEvery is how often a check says how far it is.
+const progressEvery = 3 * time.Second
+
+func newCheckShown() *checkShown {
+	return &checkShown{last: time.Now(), tty: term.IsTerminal(int(os.Stderr.Fd()))}
+}
+
+func (s *checkShown) step(x checkStep) {
+	if x.Line != "" {
+		s.end()
+		fmt.Println(x.Line)
 	}
-	if c.report.Problems > 0 {
-		return c.report, exitError{fmt.Errorf("%d problems were found; nothing was changed", c.report.Problems), statusDamaged}
+	if x.Phase == "" || time.Since(s.last) < progressEvery {
+		return
 	}
-	return c.report, nil
+	s.last = time.Now()
+	text := "checking " + x.Phase
+	switch {
+	case x.Total > 0:
+		text += fmt.Sprintf(": %d of %d", x.Done, x.Total)
+	case x.Done > 0:
+		text += fmt.Sprintf(": %d", x.Done)
+	}
+	if s.tty {
+		fmt.Fprintf(os.Stderr, "\r\033[K%s", text)
+		s.long = true
+		return
+	}
+	fmt.Fprintln(os.Stderr, text)
+}
+
+// end ends a line of progress.
+func (s *checkShown) end() {
+	if s.long {
+		fmt.Fprint(os.Stderr, "\r\033[K")
+		s.long = false
+	}
 }

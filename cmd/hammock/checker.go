@@ -4,177 +4,149 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"golang.org/x/sync/errgroup"
+	"time"
 
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/fs/cache"
+	"github.com/hammockfs/hammock/fs/check"
 	"github.com/hammockfs/hammock/fs/meta"
-	"github.com/hammockfs/hammock/fs/volume"
 	"github.com/hammockfs/hammock/placement"
 )
 
-// checker proves what can be stated of a volume: that every entry names an
-// inode, that every inode is named as often as it says, that every extent lies
-// in a stripe which is here or on peers, and, with data, that every byte opens
-// under its key. It walks the records once, in key order, and keeps only
-// numbers in memory.
-type checker struct {
-	d      *drive
-	data   bool
-	say    func(string)
-	report checkReport
-
-	nodes   map[uint64]*checkedNode
-	stripes map[uint64]bool // stripe -> can be read
-	orphans map[uint64]bool
-}
-
-// checkedNode is what the walk has seen of one inode.
-type checkedNode struct {
-	nlink, names, subdirs uint32
-	dir, here             bool
-}
-
-const checkReaders = 4
-
-func newChecker(d *drive, data bool, say func(string)) *checker {
-	return &checker{d: d, data: data, say: say, nodes: map[uint64]*checkedNode{}, stripes: map[uint64]bool{}, orphans: map[uint64]bool{}}
-}
-
-func (c *checker) problem(format string, args ...any) {
-	c.report.Problems++
-	c.say(fmt.Sprintf(format, args...))
-}
-
-func (c *checker) run(ctx context.Context) error {
-	if err := c.d.volume.Sync(ctx); err != nil {
-		return err
+// check proves the volume whole and says what is wrong.
+func (d *drive) check(ctx context.Context, o checkOptions, step func(checkStep)) (check.Report, error) {
+	if d.volume != nil {
+		if err := d.volume.Sync(ctx); err != nil {
+			return check.Report{}, fmt.Errorf("the check could not begin: %w", err)
+		}
 	}
-	orphans, err := c.d.db.Orphans(ctx)
+	r, err := check.Run(ctx, d.checkConfig(o, step))
 	if err != nil {
-		return err
+		return r, exitError{fmt.Errorf("the check could not go on: %w", err), statusOperational}
 	}
-	for _, ino := range orphans {
-		c.orphans[ino] = true
-	}
-	if err := c.d.db.Walk(ctx, func(r *meta.Record) error { return c.record(ctx, r) }); err != nil {
-		return err
-	}
-	c.links()
-	c.report.Stripes = len(c.stripes)
-	return nil
+	return r, verdict(&r, o.Fix)
 }
 
-func (c *checker) node(ino uint64) *checkedNode {
-	n := c.nodes[ino]
-	if n == nil {
-		n = &checkedNode{}
-		c.nodes[ino] = n
-	}
-	return n
-}
-
-func (c *checker) record(ctx context.Context, r *meta.Record) error {
-	switch r.Kind {
-	case meta.KindInode:
-		n := c.node(r.Ino)
-		n.here, n.nlink, n.dir = true, r.Inode.Nlink, r.Inode.Mode>>12 == 4
-		c.report.Inodes++
-		if n.dir {
-			c.report.Dirs++
-		}
-	case meta.KindDirent:
-		n := c.node(r.Dirent.Ino)
-		n.names++
-		c.report.Entries++
-		if r.Dirent.Type == 4 {
-			c.node(r.Ino).subdirs++
-		}
-	case meta.KindWindow:
-		return c.window(ctx, r)
-	case meta.KindPage:
-		c.report.Read += int64(len(r.Data))
+// verdict is the error that a report comes to, with its exit status.
+func verdict(r *check.Report, fix bool) error {
+	switch {
+	case r.Left > 0 && !fix:
+		return exitError{fmt.Errorf("%d problems were found; nothing was changed", r.Left), statusDamaged}
+	case r.Blocked > 0:
+		return exitError{fmt.Errorf("%d problems are left, %d of which cannot be mended while the volume is mounted: "+
+			"`hammock unmount`, then `hammock check --fix` again", r.Left, r.Blocked), statusDamaged}
+	case r.Left > 0:
+		return exitError{fmt.Errorf("%d problems are left", r.Left), statusDamaged}
+	case r.Fixed > 0:
+		return exitError{fmt.Errorf("%d things were put right", r.Fixed), statusCorrected}
 	}
 	return nil
 }
 
-// window checks the extents of one window, which the walk gives in order.
-func (c *checker) window(ctx context.Context, r *meta.Record) error {
-	end := r.Number * meta.Window
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(checkReaders)
-	bad := make([]error, len(r.Extents))
-	for i := range r.Extents {
-		e := &r.Extents[i]
-		c.report.Extents++
-		if e.Off < end || uint64(e.Skip)+uint64(e.Len) > uint64(e.Ref.Len) {
-			c.problem("inode %d: the extent at %d does not fit", r.Ino, e.Off)
-		}
-		end = e.Off + uint64(e.Len)
-		ok, err := c.stripe(ctx, e.Ref.Stripe)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			c.problem("inode %d: stripe %x, which holds its bytes at %d, is neither here nor on peers", r.Ino, e.Ref.Stripe, e.Off)
-			continue
-		}
-		if c.data {
-			g.Go(func() error { bad[i] = c.open(gctx, &e.Ref); return gctx.Err() })
+func (d *drive) checkConfig(o checkOptions, step func(checkStep)) check.Config {
+	stores := map[uint32]bool{}
+	for _, s := range d.stores.table() {
+		stores[s.Number] = true
+	}
+	last := time.Now()
+	cfg := check.Config{
+		DB: d.db, Fix: o.Fix, Unreachable: func(err error) bool { return errors.Is(err, cache.ErrUnreachable) },
+		Stripe: func(number uint64, record []byte) check.Stripe { return d.inspect(number, record, stores) },
+		Say:    func(f *check.Finding) { step(checkStep{Line: findingText(f)}) },
+		Progress: func(what string, n, of int) {
+			if time.Since(last) >= progressEvery/3 {
+				last = time.Now()
+				step(checkStep{Phase: what, Done: n, Total: of})
+			}
+		},
+		Heal: d.heal,
+	}
+	if d.volume != nil {
+		cfg.Settled = d.volume.Settled
+	}
+	if o.Data {
+		cfg.Verify = func(ctx context.Context, r *crypt.Ref) (bool, error) { return d.cache.Verify(ctx, r) }
+	}
+	if o.Peers {
+		cfg.Shards = func(ctx context.Context, _ uint64, record []byte) (check.Shards, error) {
+			x, err := d.placer.Inspect(ctx, record, o.Data)
+			if errors.Is(err, placement.ErrRecord) {
+				return check.Shards{}, nil // which is found elsewhere
+			}
+			return check.Shards{Need: x.Need, Good: x.Good, Missing: x.Missing, Away: x.Away, Lost: x.Lost}, err
 		}
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	for i, err := range bad {
-		if err != nil {
-			c.problem("inode %d: %d bytes at %d cannot be read: %v", r.Ino, r.Extents[i].Len, r.Extents[i].Off, err)
-		} else if c.data {
-			c.report.Read += int64(r.Extents[i].Len)
-		}
-	}
-	return nil
+	return cfg
 }
 
-func (c *checker) open(ctx context.Context, r *crypt.Ref) error {
-	_, err := c.d.cache.Get(ctx, r, nil)
+// inspect says what is known of a stripe beside what files say.
+func (d *drive) inspect(number uint64, record []byte, stores map[uint32]bool) check.Stripe {
+	s := check.Stripe{Here: -1}
+	if n, ok := d.cache.Local(number); ok {
+		s.Here = n
+	}
+	if record == nil {
+		return s
+	}
+	s.Recorded = true
+	s.Bad = placement.Flaws(number, record, stores)
+	if r, err := placement.ParseRecord(record); err == nil {
+		s.Placed, s.Class, s.Payload = r.Placed, r.Class, int(r.Payload)
+		if s.Here >= 0 && s.Here != s.Payload {
+			s.Bad = append(s.Bad, fmt.Sprintf("it says %d bytes, and %d are here", s.Payload, s.Here))
+		}
+	}
+	return s
+}
+
+// heal sees to a stripe that lacks shards: at once if nothing else would, else when there is time.
+func (d *drive) heal(ctx context.Context, stripe uint64) error {
+	if d.volume != nil {
+		d.placer.Heal(stripe)
+		return nil
+	}
+	return d.placer.Repair(ctx, stripe)
+}
+
+func findingText(f *check.Finding) string {
+	text := f.Text
+	if f.Path != "" {
+		text += " (" + f.Path + ")"
+	}
+	if f.Note {
+		return fmt.Sprintf("note: %s [%s]", text, f.Rule)
+	}
+	return fmt.Sprintf("%s [%s]", text, f.Rule)
+}
+
+// reportText sums up a check in one line.
+func reportText(r *check.Report) string {
+	text := fmt.Sprintf("%d inodes, %d directories with %d entries, %d extents in %d stripes", r.Inodes, r.Dirs, r.Entries, r.Extents, r.Stripes)
+	if r.Read > 0 {
+		text += ", " + showSize(r.Read) + " read and verified"
+	}
+	if r.Shards > 0 {
+		text += fmt.Sprintf(", %d shards proved by peers", r.Shards)
+	}
+	if r.Unneeded > 0 {
+		text += fmt.Sprintf(", %d more stripes that nothing needs", r.Unneeded)
+	}
+	switch {
+	case r.Problems == 0:
+		return text + ": clean"
+	case r.Left == 0:
+		return fmt.Sprintf("%s: %d problems, all mended", text, r.Problems)
+	case r.Left < r.Problems:
+		return fmt.Sprintf("%s: %d problems, %d left", text, r.Problems, r.Left)
+	}
+	return fmt.Sprintf("%s: %d problems", text, r.Problems)
+}
+
+// damaged gives the error of opening a volume its exit status: 4 where what is there is damaged, and a check that could
+// begin would say no less.
+func damaged(err error) error {
+	if meta.Damaged(err) {
+		return exitError{err, statusDamaged}
+	}
 	return err
-}
-
-// stripe says whether a stripe is in the cache or placed on peers.
-func (c *checker) stripe(ctx context.Context, stripe uint64) (bool, error) {
-	if ok, seen := c.stripes[stripe]; seen {
-		return ok, nil
-	}
-	ok := c.d.cache.Has(stripe)
-	if !ok {
-		b, err := c.d.db.Record(ctx, stripe)
-		if err != nil && !errors.Is(err, meta.ErrNotExist) {
-			return false, err
-		}
-		r, perr := placement.ParseRecord(b)
-		ok = err == nil && perr == nil && r.Placed
-	}
-	c.stripes[stripe] = ok
-	return ok, nil
-}
-
-// links compares what inodes say of their names with the names there are.
-func (c *checker) links() {
-	for ino, n := range c.nodes {
-		want := n.names
-		if n.dir {
-			want = 2 + n.subdirs
-		}
-		switch {
-		case !n.here:
-			c.problem("inode %d has a name but does not exist", ino)
-		case n.nlink != want:
-			c.problem("inode %d says that it has %d links and has %d", ino, n.nlink, want)
-		case n.names == 0 && ino != volume.Root && !c.orphans[ino]:
-			c.problem("inode %d has no name", ino)
-		case n.dir && n.names > 1:
-			c.problem("directory %d has %d names", ino, n.names)
-		}
-	}
 }

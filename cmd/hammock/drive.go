@@ -43,7 +43,20 @@ type drive struct {
 }
 
 // openDrive opens the volume of a node.
-func openDrive(ctx context.Context, n *node) (_ *drive, err error) {
+func openDrive(ctx context.Context, n *node) (*drive, error) {
+	d, err := openRecords(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.openVolume(ctx); err != nil {
+		d.placer.Close()
+		return nil, errors.Join(err, d.closeParts(ctx))
+	}
+	return d, nil
+}
+
+// openRecords opens all of a drive but the volume itself: nothing is put in order, uploaded or published.
+func openRecords(ctx context.Context, n *node) (_ *drive, err error) {
 	d := &drive{node: n, log: n.log, stores: newStores(n), checkpoints: make(chan struct{}, 1)}
 	if d.policy, err = placement.ParsePolicy(n.set.Policy); err != nil {
 		return nil, err
@@ -77,7 +90,7 @@ func openDrive(ctx context.Context, n *node) (_ *drive, err error) {
 	if err = d.resume(ctx); err != nil {
 		return nil, err
 	}
-	return d, d.openVolume(ctx)
+	return d, nil
 }
 
 func (d *drive) openVolume(ctx context.Context) error {

@@ -227,6 +227,18 @@ func (b *Batch) DeleteOrphan(ino uint64) {
 	b.delete()
 }
 
+// DeleteRecord removes whatever a key stands for, as Survey gave it.
+func (b *Batch) DeleteRecord(key []byte) {
+	b.key = append(b.key[:0], key...)
+	b.delete()
+}
+
+// DropDirent removes an entry as ReadDir or Survey gave it, also from where its name is not looked for.
+func (b *Batch) DropDirent(dir uint64, e *Dirent) {
+	b.key = appendDirentKey(b.key[:0], dir, e.Cookie, e.Name)
+	b.delete()
+}
+
 func (b *Batch) putStripe(stripe uint64, record []byte) {
 	b.key = binary.BigEndian.AppendUint64(b.key[:0], stripe)
 	b.add(opStripe, b.key, record)

@@ -3,7 +3,6 @@ package meta
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -66,7 +65,13 @@ var errStop = errors.New("stop")
 func (d *DB) scan(ctx context.Context, space byte, from, to []byte, one uint64, fn func(rk, v []byte) error) error {
 	sources, err := d.open(ctx, space, from, to, one)
 	if err == nil {
-		err = d.merge(ctx, sources, to, fn)
+		err = d.merge(ctx, sources, to, func(s *source) error {
+			v, ok, err := d.valueOf(ctx, s)
+			if err != nil || !ok {
+				return err
+			}
+			return fn(s.key, v)
+		})
 	}
 	for i := range sources {
 		err = errors.Join(err, sources[i].close())
@@ -144,7 +149,8 @@ func (d *DB) openGeneration(ctx context.Context, g *generation, space byte, from
 	return s, nil
 }
 
-func (d *DB) merge(ctx context.Context, sources []source, to []byte, fn func(rk, v []byte) error) error {
+// merge calls visit with the source of each key that no level above hides; it may hold a deletion.
+func (d *DB) merge(ctx context.Context, sources []source, to []byte, visit func(*source) error) error {
 	for i := range sources {
 		sources[i].first()
 	}
@@ -156,8 +162,10 @@ func (d *DB) merge(ctx context.Context, sources []source, to []byte, fn func(rk,
 		if top < 0 || (to != nil && bytes.Compare(sources[top].key, to) >= 0) {
 			return nil
 		}
-		if err := d.yield(ctx, sources, top, fn); err != nil {
-			return err
+		if !hidden(sources, top) {
+			if err := visit(&sources[top]); err != nil {
+				return err
+			}
 		}
 		for i := len(sources) - 1; i > top; i-- { // top last: its key is what the others are compared with
 			if sources[i].ok && bytes.Equal(sources[i].key, sources[top].key) {
@@ -179,29 +187,29 @@ func smallest(sources []source) int {
 	return top
 }
 
-// yield hands the record at sources[top] to fn, unless it is deleted or hidden.
-func (d *DB) yield(ctx context.Context, sources []source, top int, fn func(rk, v []byte) error) error {
-	s := &sources[top]
+// hidden says whether a level above hides the record at sources[top].
+func hidden(sources []source, top int) bool {
 	for i := range top {
-		if sources[i].hide != nil && sources[i].hide(s.key) {
-			return nil
+		if sources[i].hide != nil && sources[i].hide(sources[top].key) {
+			return true
 		}
 	}
+	return false
+}
+
+// valueOf returns the value of the record that a source is at; ok is false for a deletion.
+func (d *DB) valueOf(ctx context.Context, s *source) (v []byte, ok bool, err error) {
 	if s.it != nil {
-		v, ok, err := d.openValue(s.it.Key(), s.it.Value())
-		if err != nil || !ok {
-			return err
-		}
-		return fn(s.key, v)
+		return d.openValue(s.it.Key(), s.it.Value())
 	}
 	if len(s.key) == 8 { // a stripe: never out of line
-		return fn(s.key, s.tr.Value())
+		return s.tr.Value(), true, nil
 	}
-	v, err := d.inline(ctx, append([]byte(nil), s.tr.Value()...), 0)
+	v, err = d.inline(ctx, append([]byte(nil), s.tr.Value()...), 0)
 	if err != nil {
-		return fmt.Errorf("inode %d: %w", keyIno(s.key), err)
+		return nil, false, fmt.Errorf("inode %d: %w", keyIno(s.key), err)
 	}
-	return fn(s.key, v)
+	return v, true, nil
 }
 
 // scanKind scans the records of one kind of one inode.
@@ -292,78 +300,6 @@ func (d *DB) Orphans(ctx context.Context) ([]uint64, error) {
 		return nil
 	})
 	return inos, err
-}
-
-// Record is one record of the merged view, decoded. Which fields count depends on Kind.
-type Record struct {
-	Ino     uint64
-	Kind    Kind
-	Inode   Inode
-	Dirent  Dirent
-	Number  uint64 // of a window or a page; the inode of an orphan record
-	Extents []Extent
-	Name    string // of an xattr
-	Data    []byte // of a page or an xattr; valid during the call
-}
-
-// Walk calls fn for each record of the volume in key order, inode by inode, as of one moment. An error of fn ends it.
-func (d *DB) Walk(ctx context.Context, fn func(*Record) error) error {
-	return d.scan(ctx, spaceNames, nil, nil, 0, func(rk, v []byte) error {
-		r, err := parseRecord(rk, v)
-		if err != nil {
-			return err
-		}
-		return fn(&r)
-	})
-}
-
-func parseRecord(rk, v []byte) (r Record, err error) {
-	if err = checkKey(rk); err != nil {
-		return r, err
-	}
-	r.Ino, r.Kind = keyIno(rk), keyKind(rk)
-	switch r.Kind {
-	case KindInode:
-		r.Inode, err = ParseInode(r.Ino, v)
-	case KindXattr:
-		r.Name, r.Data = string(rk[prefixLen:]), v
-	case KindDirent:
-		r.Dirent, err = parseDirent(string(rk[prefixLen+8:]), keyNumber(rk), v)
-	case KindWindow:
-		r.Number = keyNumber(rk)
-		r.Extents, err = ParseWindow(r.Number, v)
-	case KindPage:
-		if r.Number, r.Data = keyNumber(rk), v; len(v) > Page {
-			err = fmt.Errorf("%w: page of %d bytes", ErrFormat, len(v))
-		}
-	case KindOrphan:
-		r.Number = keyNumber(rk)
-	}
-	if err != nil {
-		err = fmt.Errorf("inode %d: %w", r.Ino, err)
-	}
-	return r, err
-}
-
-// Inodes calls fn for each inode, in the order of their numbers.
-func (d *DB) Inodes(ctx context.Context, fn func(Inode) error) error {
-	return d.scan(ctx, spaceNames, nil, nil, 0, func(rk, v []byte) error {
-		if keyKind(rk) != KindInode {
-			return nil
-		}
-		i, err := ParseInode(keyIno(rk), v)
-		if err != nil {
-			return err
-		}
-		return fn(i)
-	})
-}
-
-// Stripes calls fn for each stripe that has a record, in the order of their numbers.
-func (d *DB) Stripes(ctx context.Context, fn func(stripe uint64, record []byte) error) error {
-	return d.scan(ctx, spaceTable, nil, nil, 0, func(rk, v []byte) error {
-		return fn(binary.BigEndian.Uint64(rk), v)
-	})
 }
 
 // inline returns v, whose bytes from n on are a tree value, with the value itself there.
