@@ -98,7 +98,7 @@ func newChooser(seed uint64, infos []StoreInfo, d Distinct) *chooser {
 	c := &chooser{distinct: d, used: map[string]int{}}
 	for i := range infos {
 		s := &infos[i]
-		k := candidate{info: *s, score: score(seed, s)}
+		k := candidate{info: *s, score: score(seed, s), demoted: s.Verdict.last()}
 		for l, level := range [...]Distinct{DistinctOwner, DistinctSite, DistinctMachine} {
 			k.levels[l] = level.String() + level.domain(s)
 		}

@@ -70,7 +70,7 @@ func (p *Placer) newGather(rec *Record, wants []want) *gather {
 		asked: map[place]bool{}, gone: map[place]error{}, reasons: map[uint32]error{}, found: map[int]uint32{}, broken: map[place]span{},
 		results: make(chan readResult), infos: map[uint32]*StoreInfo{},
 	}
-	infos := p.cfg.Stores.Stores()
+	infos := p.stores()
 	for i := range infos {
 		if infos[i].Number == 0 {
 			continue
@@ -90,6 +90,8 @@ func (g *gather) rank(store uint32) int {
 		return -1
 	case !s.Online:
 		return 1 << 40
+	case s.Verdict == VerdictLiar:
+		return 1 << 39
 	}
 	return int(g.p.speeds.expect(store) / time.Microsecond)
 }
@@ -104,6 +106,8 @@ func (g *gather) run(ctx context.Context) error {
 		w := &g.wants[i]
 		store := g.rec.Shards[w.shard].Store
 		switch {
+		case g.infos[store] != nil && g.infos[store].Verdict == VerdictLiar: // only when nothing else is left
+			w.bad = true
 		case !g.ask(ctx, place{w.shard, store}, w.lo, w.hi, false):
 			w.bad = true
 		case g.p.speeds.expect(store) >= late: // do not wait to see it late again
@@ -376,6 +380,9 @@ func (g *gather) refused(r *reading, err error, hinted bool) {
 		if hinted {
 			g.lost++
 			g.broken[r.place] = span{r.lo, r.hi}
+		}
+		if !missing { // that it is missing a repair finds out by the newest record; this one may be old
+			g.p.standings.blame(r.store, eventLied, g.rec.Stripe, r.shard)
 		}
 	} else {
 		g.p.speeds.note(r.store, time.Since(r.start), false)

@@ -21,6 +21,11 @@ type Config struct {
 	Workers    int                             // stripes uploaded at once; default 4
 	Memory     int64                           // bytes of all stripes and reads in flight; default 64 MiB
 	HedgeAfter time.Duration                   // a read this late is overtaken; default 200 ms
+	Records    Records                         // nil: nothing is audited, and nothing repaired but what reads find
+	Notes      Notes                           // keeps what is known of stores; nil: until the placer ends
+	AuditEvery time.Duration                   // how often each store is asked for a random group; default 5 min
+	AwayLimit  time.Duration                   // away for so long is lost; default three days
+	RepairRate int64                           // bytes a second that repairs read and write; default 16 MiB; negative: no limit
 	Log        *slog.Logger
 	Now        func() time.Time
 }
@@ -31,6 +36,15 @@ func (c *Config) defaults() {
 	}
 	if c.Memory <= 0 {
 		c.Memory = 64 << 20
+	}
+	if c.AuditEvery <= 0 {
+		c.AuditEvery = 5 * time.Minute
+	}
+	if c.AwayLimit <= 0 {
+		c.AwayLimit = 72 * time.Hour
+	}
+	if c.RepairRate == 0 {
+		c.RepairRate = 16 << 20
 	}
 	if c.HedgeAfter <= 0 {
 		c.HedgeAfter = 200 * time.Millisecond
@@ -54,6 +68,10 @@ type Placer struct {
 	spare  *budget // what a degraded Fetch takes beyond that; taken after front, never before
 	speeds speeds
 	stats  counters
+	rate   *repairRate
+	survey *survey
+
+	standings *standings
 
 	intents keyed // making or extending a stripe's first record
 	working keyed // uploading or repairing a stripe; taken before intents
@@ -65,6 +83,7 @@ type Placer struct {
 	lastErr error
 	broken  map[uint64]map[place]span // by stripe: what reads found lost or wrong, for the repair to look at
 	whole   map[uint64]time.Time      // stripes that a repair found whole, and when
+	fit     map[uint32]bool           // stores that could take shards when that was last looked at
 
 	ctx  context.Context // ends with Close: what outlives a call hangs on it
 	stop context.CancelFunc
@@ -84,6 +103,8 @@ func New(cfg Config) *Placer {
 		speeds: speeds{of: map[uint32]time.Duration{}},
 		broken: map[uint64]map[place]span{}, whole: map[uint64]time.Time{},
 	}
+	p.rate, p.survey, p.standings = newRepairRate(cfg.RepairRate), newSurvey(), newStandings(&cfg)
+	p.standings.changed = p.judged
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }
@@ -122,6 +143,7 @@ func (p *Placer) Heal(stripe uint64) {
 
 // Kick says that the stores have changed: what waits for its next try is tried now.
 func (p *Placer) Kick() {
+	p.storesChanged()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.queue.hurry()
@@ -153,6 +175,10 @@ func (p *Placer) Run(ctx context.Context) error {
 	defer context.AfterFunc(p.ctx, cancel)()
 	var jobs sync.WaitGroup
 	defer jobs.Wait()
+	defer cancel()
+	if err := p.startAudits(ctx, &jobs); err != nil {
+		return err
+	}
 	for {
 		p.mu.Lock()
 		changed := p.changed
@@ -166,6 +192,7 @@ func (p *Placer) Run(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-timer.C:
+			p.storesChanged()
 		case <-ctx.Done():
 			timer.Stop()
 			if p.ctx.Err() != nil {
@@ -175,6 +202,28 @@ func (p *Placer) Run(ctx context.Context) error {
 		}
 		timer.Stop()
 	}
+}
+
+// startAudits begins what looks after what is placed.
+func (p *Placer) startAudits(ctx context.Context, jobs *sync.WaitGroup) error {
+	own, err := p.standings.load(ctx)
+	if err != nil || p.cfg.Records == nil {
+		return err
+	}
+	p.survey.want(0)
+	jobs.Go(func() { p.audits(ctx, own) })
+	jobs.Go(func() { p.surveys(ctx) })
+	return nil
+}
+
+// judged acts upon a new verdict.
+func (p *Placer) judged(store uint32, v Verdict) {
+	p.cfg.Log.Warn("a store is seen with other eyes", "store", store, "verdict", v.String())
+	census := uint32(0)
+	if v == VerdictStale {
+		census = store // what else has it lost?
+	}
+	p.survey.want(census)
 }
 
 // placeable says whether enough stores are known for anything to be placed. What is known does not depend on the class.
@@ -222,7 +271,7 @@ func (p *Placer) work(ctx context.Context, it *item) {
 
 // settled takes a finished item out of the queue; p.mu is held.
 func (p *Placer) settled(it *item, out outcome) {
-	if it.repair && out.missing > 0 {
+	if it.repair && out.missing > 0 && (!out.stuck || p.cfg.Records == nil) {
 		it.spare = out.spare
 		p.queue.retry(it, nil, time.Now())
 		return
@@ -244,6 +293,7 @@ type outcome struct {
 	missing int              // shards that no store holds
 	spare   int              // how many more losses it takes
 	reasons map[uint32]error // of stores that failed, or could not be asked
+	stuck   bool             // no store would take what is missing: the survey finds it again when one has come
 }
 
 // missingRetry is when shards that found no store, in a stripe that is safe without them, are tried again.
@@ -347,6 +397,10 @@ type Stats struct {
 	Hedged       int64 // reads that were late and overtaken
 	Decoded      int64 // reads that had to compute data shards from others
 	Repairs      int   // stripes that wait for repair
+	RepairBytes  int64 // of shards to rebuild for them, as far as it is known
+	RepairRate   int64 // bytes a second, the limit; negative: none
+	Audits       int64 // that were answered
+	AuditsBad    int64 // of them, that a store failed
 	Healed       int64 // shards rebuilt
 	LastError    error // the newest failure of an upload or a repair; nil if there was none
 }
@@ -354,6 +408,7 @@ type Stats struct {
 type counters struct {
 	placed, placedBytes, putBytes, failed, overtaken atomic.Int64
 	fetched, hedged, decoded, healed                 atomic.Int64
+	audits, auditsBad                                atomic.Int64
 }
 
 // Stats gives the figures of now.
@@ -362,11 +417,12 @@ func (p *Placer) Stats() Stats {
 	s := Stats{
 		Placed: c.placed.Load(), PlacedBytes: c.placedBytes.Load(), PutBytes: c.putBytes.Load(),
 		Failed: c.failed.Load(), Overtaken: c.overtaken.Load(), FetchedBytes: c.fetched.Load(),
-		Hedged: c.hedged.Load(), Decoded: c.decoded.Load(), Healed: c.healed.Load(),
+		Hedged: c.hedged.Load(), Decoded: c.decoded.Load(), Healed: c.healed.Load(), Audits: c.audits.Load(), AuditsBad: c.auditsBad.Load(),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Queued, s.QueuedBytes, s.Repairs = len(p.queue.items), p.queue.bytes, len(p.queue.repairs)
+	s.RepairBytes, s.RepairRate = p.queue.repairBytes(), p.cfg.RepairRate
 	s.LastError = p.lastErr
 	return s
 }

@@ -23,7 +23,7 @@ type item struct {
 	stripe  uint64
 	class   uint8
 	repair  bool
-	size    int // payload in bytes; 0: not known yet
+	size    int // bytes of payload, of a repair those to rebuild; 0: not known yet
 	spare   int // of a repair: how many more losses it takes, as far as it is known
 	order   uint64
 	active  bool
@@ -34,6 +34,9 @@ type item struct {
 	err     error            // of the last try
 	reasons map[uint32]error // stores that failed in the last try
 }
+
+// repairWorkers is how many stripes are repaired at once.
+const repairWorkers = 2
 
 func newQueue() queue { return queue{items: map[uint64]*item{}, repairs: map[uint64]*item{}} }
 
@@ -86,7 +89,7 @@ func (q *queue) next(now time.Time, workers int, placeable bool) (*item, time.Du
 			consider(it, sooner)
 		}
 	}
-	if best == nil && q.repairing == 0 {
+	if best == nil && q.repairing < repairWorkers {
 		for _, it := range q.repairs {
 			consider(it, worse)
 		}
@@ -95,6 +98,24 @@ func (q *queue) next(now time.Time, workers int, placeable bool) (*item, time.Du
 		q.start(best)
 	}
 	return best, wait
+}
+
+// idle says whether no repair is under way or due.
+func (q *queue) idle(now time.Time) bool {
+	for _, it := range q.repairs {
+		if it.active || !it.due.After(now) {
+			return false
+		}
+	}
+	return true
+}
+
+// repairBytes is what repairs will put, as far as it is known.
+func (q *queue) repairBytes() (n int64) {
+	for _, it := range q.repairs {
+		n += int64(it.size)
+	}
+	return n
 }
 
 // busy says whether an upload is under way, or would be if a worker were free.

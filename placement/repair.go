@@ -60,8 +60,10 @@ func (p *Placer) repair(ctx context.Context, stripe uint64, look bool) (outcome,
 	if rec == nil || !rec.Placed {
 		return outcome{}, nil // nothing to repair: the upload will see to it
 	}
-	if !look && !p.chooserFor(rec, nil).any() {
-		return outcomeOf(rec, nil), nil
+	if !look && !p.shunned(rec) && !p.chooserFor(rec, nil).any() {
+		out := outcomeOf(rec, nil)
+		out.stuck = true
+		return out, nil
 	}
 	return p.mend(ctx, rec)
 }
@@ -72,9 +74,10 @@ type state uint8
 const (
 	stateNowhere state = iota // no store, or one that is not known any more
 	stateGood
-	stateAway  // cannot be asked
-	stateGone  // the store does not have it
-	stateWrong // the store has other bytes
+	stateAway    // cannot be asked
+	stateGone    // the store does not have it
+	stateWrong   // the store has other bytes
+	stateShunned // the store is lost or lies: it is not even asked
 )
 
 // mend repairs the stripe of a record; the stripe is locked.
@@ -92,6 +95,7 @@ func (p *Placer) mend(ctx context.Context, rec *Record) (outcome, error) {
 	if p.follow(ctx, rec, demoted); ctx.Err() != nil {
 		return outcome{}, ctx.Err()
 	}
+	p.leaveSlow(rec, demoted)
 	if rec.held() == rec.Code.N() {
 		return p.sound(ctx, rec, before)
 	}
@@ -118,7 +122,7 @@ func (p *Placer) sound(ctx context.Context, rec *Record, before []byte) (outcome
 // look asks every hinted store for a group of its shard, or for what a read found to be broken: it may be mended by now.
 func (p *Placer) look(ctx context.Context, rec *Record, suspect map[place]span) []state {
 	infos := map[uint32]StoreInfo{}
-	for _, s := range p.cfg.Stores.Stores() {
+	for _, s := range p.stores() {
 		infos[s.Number] = s
 	}
 	states := make([]state, len(rec.Shards))
@@ -130,6 +134,10 @@ func (p *Placer) look(ctx context.Context, rec *Record, suspect map[place]span) 
 			continue
 		}
 		states[i] = stateAway
+		if !info.Verdict.sound() {
+			states[i] = stateShunned
+			continue
+		}
 		if !info.Online {
 			continue
 		}
@@ -139,7 +147,7 @@ func (p *Placer) look(ctx context.Context, rec *Record, suspect map[place]span) 
 		}
 		asked++
 		go func() {
-			states[i] = stateOf(p.sample(ctx, rec, place{i, s.Store}, at))
+			states[i] = p.probe(ctx, rec, place{i, s.Store}, at)
 			results <- i
 		}()
 	}
@@ -231,8 +239,8 @@ func (p *Placer) follow(ctx context.Context, rec *Record, failed map[uint32]erro
 		if rec.Shards[i].Store != 0 {
 			continue
 		}
-		for _, info := range elsewhere(p.cfg.Stores.Stores()) {
-			if skip[info.Number] || !info.Online || ctx.Err() != nil {
+		for _, info := range elsewhere(p.stores()) {
+			if skip[info.Number] || !info.Online || !info.Verdict.sound() || ctx.Err() != nil {
 				continue
 			}
 			switch stateOf(p.sample(ctx, rec, place{i, info.Number}, p.anyGroup(rec, i))) {
@@ -253,6 +261,11 @@ func (p *Placer) follow(ctx context.Context, rec *Record, failed map[uint32]erro
 func (p *Placer) rebuild(ctx context.Context, rec *Record, states []state, demoted map[uint32]error) (outcome, error) {
 	if !p.chooserFor(rec, nil).any() { // nobody would take them
 		return p.unhoused(ctx, rec)
+	}
+	if p.readable(rec) > rec.Code.K { // what can take no more losses waits for nothing
+		if err := p.rate.wait(ctx, int(rec.ShardSize)*(2*rec.Code.N()-rec.held())); err != nil {
+			return outcome{}, err
+		}
 	}
 	g, err := p.back.take(ctx, int(rec.ShardSize)*(rec.Code.N()+1))
 	if err != nil {
@@ -280,7 +293,33 @@ func (p *Placer) unhoused(ctx context.Context, rec *Record) (outcome, error) {
 	if err := p.cfg.Journal.Placed(ctx, rec.Stripe, rec.Append(nil)); err != nil {
 		return outcome{}, fmt.Errorf("journal the placement of stripe %d: %w", rec.Stripe, err)
 	}
-	return outcomeOf(rec, reasons), nil
+	out := outcomeOf(rec, reasons)
+	out.stuck = true
+	return out, nil
+}
+
+// shunned says whether a record counts on a store that is lost or lies.
+func (p *Placer) shunned(rec *Record) bool {
+	return p.view().condition(rec).shunned > 0
+}
+
+// leaveSlow gives up shards at slow stores, as many as other stores would take.
+func (p *Placer) leaveSlow(rec *Record, demoted map[uint32]error) {
+	slow := map[uint32]bool{}
+	for _, s := range p.stores() {
+		slow[s.Number] = s.Verdict == VerdictSlow
+	}
+	for i := range rec.Shards {
+		s := &rec.Shards[i]
+		if !s.Held || !slow[s.Store] {
+			continue
+		}
+		if n := p.chooserFor(rec, nil).next(); n == 0 || slow[n] {
+			return
+		}
+		demoted[s.Store] = errSlow
+		s.Held, s.Store = false, 0
+	}
 }
 
 // recover brings the bytes of all shards that are not held: from the local copy if it is good, else from stores.

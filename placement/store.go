@@ -3,6 +3,7 @@ package placement
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/hammockfs/hammock/crypt"
 )
@@ -44,9 +45,12 @@ type StoreInfo struct {
 	Owner         crypt.OwnerKey
 	Site, Machine string  // failure domains; a store without a machine counts as one of its own
 	Free          int64   // bytes that it would take now; where that is not known a guess, for 0 means full
-	Reliability   float64 // measured share of the time that it answers rightly, 0 to 1
-	Online        bool    // can be asked now
-	Here          bool    // on this machine: no protection against its loss
+	Reliability   float64 // share of the time that it answers rightly, 0 to 1; 0: as the placer has measured it
+	Verdict       Verdict // the placer's own, on what it knows of the store; whoever implements Stores leaves it alone
+
+	away   time.Duration // since it was last seen
+	Online bool          // can be asked now
+	Here   bool          // on this machine: no protection against its loss
 }
 
 // Stores is where the placer learns what stores there are: all that are known and not declared lost, whether they are

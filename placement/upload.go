@@ -60,7 +60,7 @@ func (p *Placer) place(ctx context.Context, stripe uint64, before map[uint32]err
 
 func outcomeOf(rec *Record, reasons map[uint32]error) outcome {
 	held := rec.held()
-	return outcome{int(rec.Payload), rec.Code.N() - held, held - rec.Code.K, reasons}
+	return outcome{payload: int(rec.Payload), missing: rec.Code.N() - held, spare: held - rec.Code.K, reasons: reasons}
 }
 
 // encodedHint is the memory that a stripe will take once it is encoded.
@@ -141,7 +141,7 @@ func (p *Placer) extend(rec *Record, e *encoded) error {
 
 // chooserFor knows the stores that can take a shard of this stripe now, less those that hold or are meant to hold one.
 func (p *Placer) chooserFor(rec *Record, reasons map[uint32]error) *chooser {
-	infos := p.cfg.Stores.Stores()
+	infos := p.stores()
 	c := newChooser(binary.LittleEndian.Uint64(rec.Shards[0].ID[:]), elsewhere(infos), p.cfg.Distinct)
 	for i := range infos {
 		if err := unfit(&infos[i], int64(rec.ShardSize)); err != nil {
@@ -164,6 +164,10 @@ func unfit(s *StoreInfo, size int64) error {
 	switch {
 	case s.Here:
 		return errHere
+	case s.Verdict == VerdictLiar:
+		return errLiar
+	case s.Verdict == VerdictLost && s.Online:
+		return errLost
 	case !s.Online:
 		return errOffline
 	case s.Free < size:

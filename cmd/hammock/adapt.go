@@ -53,22 +53,15 @@ func wireError(err error) error {
 }
 
 // peerStore is a peer as a place for shards.
-type peerStore struct {
-	peer *wire.Peer
-	note func(err error) // every outcome, for the peer's record
-}
+type peerStore struct{ peer *wire.Peer }
 
 func (s peerStore) Put(ctx context.Context, p placement.Put, data []byte) error {
-	err := storeError(s.peer.Put(ctx, wire.Put{Shard: p.Shard, Stripe: p.Stripe, Generation: p.Generation}, data))
-	s.note(err)
-	return err
+	return storeError(s.peer.Put(ctx, wire.Put{Shard: p.Shard, Stripe: p.Stripe, Generation: p.Generation}, data))
 }
 
 func (s peerStore) ReadRange(ctx context.Context, id crypt.ID, size, off, n int64, dst []byte) ([]byte, error) {
 	b, err := s.peer.ReadRange(ctx, id, size, off, n, dst)
-	err = storeError(err)
-	s.note(err)
-	return b, err
+	return b, storeError(err)
 }
 
 // storeErrors turns what a peer answers into what placement acts upon.

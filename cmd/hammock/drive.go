@@ -66,8 +66,12 @@ func openRecords(ctx context.Context, n *node) (_ *drive, err error) {
 		return nil, err
 	}
 	pad := n.keys.VolumeSecrets().PadKey()
-	d.placer = placement.New(placement.Config{Policy: d.policy, Distinct: distinct, Stores: d.stores, Payloads: payloads{d}, Journal: journal{d},
-		Pad: func(dst []byte, stripe uint64) { crypt.Pad(dst, &pad, stripe) }, Memory: placeBudget, Log: n.log})
+	cfg := placement.Config{Policy: d.policy, Distinct: distinct, Stores: d.stores, Payloads: payloads{d}, Journal: journal{d}, Records: records{d},
+		Notes: notes{d}, Pad: func(dst []byte, stripe uint64) { crypt.Pad(dst, &pad, stripe) }, Memory: placeBudget, Log: n.log}
+	if err := n.set.care(&cfg); err != nil {
+		return nil, err
+	}
+	d.placer = placement.New(cfg)
 	defer func() {
 		if err != nil {
 			d.closeParts(ctx)
@@ -299,7 +303,21 @@ type (
 	remote   struct{ *drive }
 	payloads struct{ *drive }
 	journal  struct{ *drive }
+	records  struct{ *drive }
+	notes    struct{ *drive }
 )
+
+// Records implements placement.Records.
+func (r records) Records(ctx context.Context, after uint64, fn func(stripe uint64, record []byte) bool) error {
+	return r.db.Records(ctx, after, fn)
+}
+
+// SaveStanding and Standings implement placement.Notes.
+func (n notes) SaveStanding(ctx context.Context, store uint32, value []byte) error {
+	return n.db.SaveStanding(ctx, store, value)
+}
+
+func (n notes) Standings(ctx context.Context) (map[uint32][]byte, error) { return n.db.Standings(ctx) }
 
 func (n numbers) NextStripe() (uint64, error) { return n.db.NextStripe() }
 

@@ -72,7 +72,7 @@ func rootCommand() *cobra.Command {
 	})
 	root.AddCommand(
 		demoCommand(at), initCommand(at), mountCommand(at), serveCommand(at), inviteCommand(at), joinCommand(at),
-		statusCommand(at), syncCommand(at), recoverCommand(at), checkCommand(at), cacheCommand(at), unmountCommand(at),
+		statusCommand(at), syncCommand(at), recoverCommand(at), checkCommand(at), repairCommand(at), peersCommand(at), cacheCommand(at), unmountCommand(at),
 	)
 	return root
 }

@@ -155,5 +155,7 @@ func (m *mounted) register(c *control) {
 	c.handle("/sync", m.answerSync)
 	c.handleEnd("/unmount", m.answerUnmount)
 	c.handle("/check", m.answerCheck)
+	c.handle("/repair", m.answerRepair)
+	c.handle("/peers/judge", m.answerJudge)
 	c.handle("/cache/drop", func(r *http.Request, _ func(any)) (any, error) { return m.answerDrop(r.Context()) })
 }

@@ -144,16 +144,19 @@ func (s state) writePID() error {
 // settings are what init and join decide and later commands use. They hold no
 // secrets.
 type settings struct {
-	Policy      string `json:"policy"`
-	Convergence string `json:"convergence"` // private, group, public
-	Name        string `json:"name"`        // of this machine, as others see it
-	Give        int64  `json:"give"`        // bytes for others' shards
-	Cache       int64  `json:"cache"`       // bytes for the local cache
-	Distinct    string `json:"distinct"`    // machine, site, owner
-	Site        string `json:"site"`
-	Port        int    `json:"port,omitempty"` // that this node listened at last
-	NoMDNS      bool   `json:"no_mdns,omitempty"`
-	Loopback    bool   `json:"loopback,omitempty"` // a demo: peers on this machine only
+	Policy      string  `json:"policy"`
+	Convergence string  `json:"convergence"` // private, group, public
+	Name        string  `json:"name"`        // of this machine, as others see it
+	Give        int64   `json:"give"`        // bytes for others' shards
+	Cache       int64   `json:"cache"`       // bytes for the local cache
+	Distinct    string  `json:"distinct"`    // machine, site, owner
+	Site        string  `json:"site"`
+	Port        int     `json:"port,omitempty"` // that this node listened at last
+	NoMDNS      bool    `json:"no_mdns,omitempty"`
+	Loopback    bool    `json:"loopback,omitempty"`    // a demo: peers on this machine only
+	AuditEvery  string  `json:"audit_every,omitempty"` // how often each peer is asked for a random piece, like 5m
+	AwayDays    float64 `json:"away_days,omitempty"`   // after which a peer that is away counts as lost; 3
+	RepairRate  int64   `json:"repair_rate,omitempty"` // bytes a second that repairs may move; negative: no limit
 }
 
 func (s state) settings() (settings, error) {

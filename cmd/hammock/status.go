@@ -10,6 +10,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/hammockfs/hammock/placement"
 )
 
 // nodeStatus is how a node and its volume are doing.
@@ -31,12 +33,12 @@ type nodeStatus struct {
 }
 
 type peerStatus struct {
-	ID        string  `json:"id"`
-	Name      string  `json:"name"`
-	Connected bool    `json:"connected"`
-	Gives     int64   `json:"gives"`
-	Free      int64   `json:"free"`
-	Score     float64 `json:"score,omitempty"`
+	ID        string      `json:"id"`
+	Name      string      `json:"name"`
+	Connected bool        `json:"connected"`
+	Gives     int64       `json:"gives"`
+	Free      int64       `json:"free"`
+	Record    *peerRecord `json:"record,omitempty"` // what the volume has seen of it
 }
 
 // volumeStatus is how the data is doing: promise 7.
@@ -54,6 +56,7 @@ type volumeStatus struct {
 	QueuedBytes  int64       `json:"uploads_queued_bytes"`
 	Stripes      map[int]int `json:"stripes_by_spare"` // how many more losses -> stripes
 	Lost         int         `json:"stripes_unreadable_now"`
+	Repair       repairState `json:"repair"`
 	CacheBytes   int64       `json:"cache_bytes"`
 	CacheLimit   int64       `json:"cache_limit"`
 	Fetched      int64       `json:"fetched_bytes"`
@@ -129,6 +132,7 @@ func (n *node) answerStatus(r *http.Request, m *mounted) (any, error) {
 			return nil, err
 		}
 		s.Volume = v
+		m.addRecords(s.Peers)
 	}
 	return s, nil
 }
@@ -153,7 +157,7 @@ func printStatus(raw json.RawMessage) error {
 		if p.Connected {
 			state = "connected"
 		}
-		fmt.Fprintf(w, "\t%s\t%s\tgives %s, %s free\n", p.Name, state, showSize(p.Gives), showSize(p.Free))
+		fmt.Fprintf(w, "\t%s\t%s\tgives %s, %s free%s\n", p.Name, state, showSize(p.Gives), showSize(p.Free), p.Record.text())
 	}
 	if s.Volume != nil {
 		printVolume(w, s.Volume)
@@ -171,6 +175,9 @@ func printVolume(w *tabwriter.Writer, v *volumeStatus) {
 	}
 	if v.Lost > 0 {
 		fmt.Fprintf(w, "cannot be read now\t%d stripes: too many of their peers are away\n", v.Lost)
+	}
+	if v.Repair.Stripes > 0 {
+		fmt.Fprintf(w, "to repair\t%s\n", v.Repair.text())
 	}
 	fmt.Fprintf(w, "cache\t%s of %s\n", showSize(v.CacheBytes), showSize(v.CacheLimit))
 	fmt.Fprintf(w, "head\t%d, %s\n", v.Head, v.Keepers)
@@ -196,8 +203,8 @@ func (d *drive) spareOf(record []byte, online map[uint32]bool) int {
 
 func (d *drive) online() map[uint32]bool {
 	m := map[uint32]bool{}
-	for _, s := range d.stores.Stores() {
-		m[s.Number] = s.Online
+	for _, s := range d.placer.Standings() {
+		m[s.Number] = s.Online && s.Verdict != placement.VerdictLiar && s.Verdict != placement.VerdictLost
 	}
 	return m
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 
@@ -22,13 +21,12 @@ type stores struct {
 	client *wire.Client
 	log    *slog.Logger
 
-	mu     sync.Mutex
-	db     *meta.DB           // guarded by mu; nil until the volume is open
-	scores map[uint32]float64 // guarded by mu; share of calls that went well, newer ones counting more
+	mu sync.Mutex
+	db *meta.DB // guarded by mu; nil until the volume is open
 }
 
 func newStores(n *node) *stores {
-	return &stores{swarm: n.swarm, client: n.client, log: n.log, scores: map[uint32]float64{}}
+	return &stores{swarm: n.swarm, client: n.client, log: n.log}
 }
 
 // attach gives the store table, once it is there.
@@ -79,7 +77,7 @@ func (s *stores) Stores() []placement.StoreInfo {
 			continue
 		}
 		info := placement.StoreInfo{Number: e.Number, Name: e.Peer, Owner: e.Owner, Machine: e.Machine,
-			Here: e.Machine == here, Reliability: s.score(e.Number)}
+			Here: e.Machine == here}
 		if p, ok := s.swarm.Peer(e.Peer); ok {
 			info.Online, info.Free, info.Site = p.Connected, p.Free, p.Site
 			if p.Name != "" {
@@ -95,32 +93,8 @@ func (s *stores) Stores() []placement.StoreInfo {
 func (s *stores) Store(number uint32) (placement.Store, bool) {
 	for _, e := range s.table() {
 		if e.Number == number && e.Kind == kindPeer {
-			return peerStore{peer: s.client.Peer(e.Peer), note: func(err error) { s.note(number, err) }}, true
+			return peerStore{s.client.Peer(e.Peer)}, true
 		}
 	}
 	return nil, false
-}
-
-func (s *stores) score(number uint32) float64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if score, ok := s.scores[number]; ok {
-		return score
-	}
-	return 0.9 // nothing is known yet
-}
-
-// note takes one outcome into a store's score.
-func (s *stores) note(number uint32, err error) {
-	if errors.Is(err, context.Canceled) || errors.Is(err, placement.ErrFull) {
-		return // says nothing about the store
-	}
-	good := 0.0
-	if err == nil {
-		good = 1
-	}
-	old := s.score(number)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.scores[number] = old*0.98 + good*0.02
 }

@@ -110,6 +110,8 @@ func phaseText(phase string) string {
 		return "saving what was written"
 	case "upload":
 		return "uploading data"
+	case "repair":
+		return "looking at every shard, and rebuilding what is lost"
 	case "metadata":
 		return "uploading metadata"
 	}

@@ -32,22 +32,27 @@ func (d *drive) status(ctx context.Context, dir string) (*volumeStatus, error) {
 		v.Code = "(" + code.String() + ")"
 	}
 	v.LocalStripes, v.LocalBytes = d.onlyHere()
-	online := d.online()
+	judge := d.placer.Conditions()
 	err := d.db.Stripes(ctx, func(stripe uint64, record []byte) error {
-		r, err := placement.ParseRecord(record)
+		c, err := judge(record)
 		if err != nil {
 			return fmt.Errorf("record of stripe %x: %w", stripe, err)
 		}
-		if !r.Placed {
+		switch {
+		case !c.Placed:
 			return nil
-		}
-		if spare := d.spareOf(record, online); spare < 0 {
+		case c.Spare < 0:
 			v.Lost++
-		} else {
-			v.Stripes[spare]++
+		default:
+			v.Stripes[c.Spare]++
+		}
+		if c.Missing > 0 {
+			v.Repair.Stripes++
+			v.Repair.Bytes += c.Bytes
 		}
 		return nil
 	})
+	v.Repair.complete(&ps)
 	v.Keepers = d.keepersText()
 	return v, err
 }

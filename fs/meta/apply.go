@@ -333,4 +333,5 @@ const (
 	localUnsynced    = "unsynced"    // 3 bytes each: the sessions whose stripes may have bytes that are not synced
 	localOwn         = "own/"        // 8 bytes follow: a stripe of a checkpoint, not placed yet
 	localTorn        = "torn/"       // ino (8), window (8) follow: see replay.go
+	localStanding    = "standing/"   // 4 bytes follow: what is known of a store; see SaveStanding
 )

@@ -29,6 +29,7 @@ type Faults struct {
 	Silent bool                                             // never answers
 	Err    error                                            // the answer to everything
 	Full   bool                                             // takes nothing more
+	Lies   bool                                             // whatever is read is wrong
 	Before func(ctx context.Context, p placement.Put) error // asked before each put is done
 	After  func(ctx context.Context, p placement.Put) error // asked after each put is done: the answer may get lost
 }
@@ -80,7 +81,8 @@ func (m *Memory) keep(f Faults, p placement.Put, data []byte) error {
 
 // ReadRange is placement.Store's.
 func (m *Memory) ReadRange(ctx context.Context, id crypt.ID, size, off, n int64, dst []byte) ([]byte, error) {
-	if _, err := m.answer(ctx); err != nil {
+	f, err := m.answer(ctx)
+	if err != nil {
 		return dst, err
 	}
 	m.mu.Lock()
@@ -89,7 +91,7 @@ func (m *Memory) ReadRange(ctx context.Context, id crypt.ID, size, off, n int64,
 	if !ok {
 		return dst, placement.ErrNoShard
 	}
-	if int64(len(data)) != size {
+	if int64(len(data)) != size || f.Lies {
 		return dst, placement.ErrWrongBytes
 	}
 	end := off + n
