@@ -15,7 +15,7 @@ SBINDIR ?= /sbin
 DESTDIR ?=
 BIN     ?= bin/hammock
 
-.PHONY: build install uninstall demo test unit integration race fuzz cross lint bench soak powercuts setup clean
+.PHONY: build install uninstall demo test unit integration race fuzz cross lint bench soak powercuts storm setup clean
 
 # Without cgo: one static file, and all memory where the runtime's limit sees it.
 build:
@@ -63,6 +63,12 @@ bench:
 # with what was acknowledged.
 powercuts:
 	HAMMOCK_CUTS=$(CUTS) $(GO) test -count 1 -timeout 6h -v -run TestPowerCuts ./integration/powercuts
+
+# Storms of these seeds: SEED=123 is that one again, SEEDS=20 are twenty from
+# SEED (1) on, ROUNDS=50 makes each longer.
+storm:
+	HAMMOCK_SEED=$(or $(SEED),1) HAMMOCK_SEEDS=$(or $(SEEDS),1) HAMMOCK_ROUNDS=$(ROUNDS) \
+	  $(GO) test -count 1 -timeout 6h -v -run TestStorm ./integration/storm
 
 # Hours, not minutes: longer fuzzing, more kills, large programs.
 soak: build

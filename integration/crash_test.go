@@ -203,17 +203,16 @@ func TestKilledWhileCopying(t *testing.T) {
 	needMount(t)
 	r := seed(t)
 	w := newWorld(t, 3, "2+1")
-	rounds := full(50, 8)
-	if soak() {
-		rounds = 5000
-	}
+	rounds := killRounds(t)
 	all := newCopied()
-	written := 0
+	written, kills := 0, 0
 	for round := range rounds {
 		c := copyAndKill(t, w, round, r)
 		written += len(c.closed)
+		kills++
 		if round%5 == 4 {
 			killWhileStarting(t, w, r)
+			kills++
 		}
 		w.mount()
 		c.verify(t)
@@ -232,7 +231,24 @@ func TestKilledWhileCopying(t *testing.T) {
 	all.verify(t)
 	w.check("--data")
 	w.unmount()
-	t.Logf("%d rounds, %d files closed, %d at the end", rounds, written, len(all.closed))
+	t.Logf("%d kills of the daemon, %d files closed, %d at the end", kills, written, len(all.closed))
+}
+
+// killRounds is how often a daemon is killed while it works: HAMMOCK_KILLS says
+// it, for a number between that of a quick test and that of a soak.
+func killRounds(t *testing.T) int {
+	t.Helper()
+	if s := os.Getenv("HAMMOCK_KILLS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatalf("HAMMOCK_KILLS: %v", err)
+		}
+		return n
+	}
+	if soak() {
+		return 5000
+	}
+	return full(50, 8)
 }
 
 // copyAndKill starts a copy, in every third round a sync beside it, and kills

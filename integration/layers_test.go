@@ -39,6 +39,7 @@ var layers = map[string][]string{
 	"integration/model":     {"fs/volume"},
 	"integration/posix":     {},
 	"integration/powercuts": {},
+	"integration/storm":     {},
 }
 
 // doors says who may import a module of somebody else's that enters the

@@ -1,0 +1,128 @@
+package storm
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// memoryLimit is the most resident memory that a daemon may ever have.
+const memoryLimit = 512 << 20
+
+// happen does one event of a round.
+func (s *storm) happen(e event, r *round) {
+	s.note("%v", e)
+	switch e.what {
+	case "sync":
+		s.sync()
+	case "drop":
+		if _, err := s.house.main.run("cache", "drop"); err != nil {
+			s.note("the cache was not dropped: %.200s", err)
+		}
+	case "stop":
+		n := s.house.main
+		if e.peer >= 0 {
+			n = s.house.peers[e.peer]
+		}
+		_, err := n.signal(unix.SIGSTOP)
+		s.wrong(err)
+		time.Sleep(e.lasts)
+		_, err = n.signal(unix.SIGCONT) // if it was killed meanwhile, nobody is there
+		s.wrong(err)
+	case "kill":
+		p := s.house.peers[e.peer]
+		s.wrong(s.killPeer(p))
+		time.Sleep(e.lasts)
+		if r.end != "house" { // which starts them all
+			s.wrong(p.start())
+		}
+	case "part":
+		s.wrong(s.house.network.set(e.peer, "down"))
+		time.Sleep(e.lasts)
+		s.wrong(s.house.network.set(e.peer, "up"))
+	}
+}
+
+func (s *storm) killPeer(p *node) error {
+	killed, err := p.kill()
+	if killed {
+		s.mu.Lock()
+		s.counts.peerKills++
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// sync asks for a sync; one that returns well covers all that had returned
+// before it was begun.
+func (s *storm) sync() {
+	moments := make([]int, len(s.actors))
+	for i, a := range s.actors {
+		moments[i] = a.moment()
+	}
+	if _, err := s.house.main.run("sync", "--timeout", "20s"); err != nil {
+		s.note("a sync failed: %.300s", err)
+		return
+	}
+	s.note("a sync covers %v", moments)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts.syncs++
+	for i, m := range moments {
+		s.synced[i] = max(s.synced[i], m)
+	}
+}
+
+// measure looks whether the daemon keeps to its memory.
+func (s *storm) measure() error {
+	if peak := s.house.main.peak(); peak > memoryLimit {
+		return fmt.Errorf("the daemon had %d MiB resident", peak>>20)
+	}
+	return nil
+}
+
+// calm lets everything come to rest; then all must be there, and sound.
+func (s *storm) calm() error {
+	h := s.house
+	if err := h.awaitPeers(); err != nil {
+		return err
+	}
+	if _, err := h.main.run("sync", "--timeout", "2m"); err != nil {
+		return err
+	}
+	for i, a := range s.actors {
+		a.history.restart()
+		s.synced[i] = a.history.synced
+	}
+	if _, err := h.main.run("cache", "drop"); err != nil {
+		return err
+	}
+	if err := s.compare(false); err != nil {
+		return fmt.Errorf("from peers: %w", err)
+	}
+	if _, err := h.main.run("check", "--data"); err != nil {
+		return err
+	}
+	if err := s.measure(); err != nil {
+		return err
+	}
+	if _, err := h.main.run("unmount", h.main.dir, "--timeout", "60s"); err != nil {
+		return err
+	}
+	return s.allEnd()
+}
+
+// allEnd asks every process to end, and none may stay.
+func (s *storm) allEnd() error {
+	var errs []error
+	if _, runs := s.house.main.pid(); runs {
+		errs = append(errs, errors.New("the daemon runs although it was unmounted"))
+	}
+	for _, p := range s.house.peers {
+		_, err := p.end(unix.SIGTERM, 20*time.Second)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

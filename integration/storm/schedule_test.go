@@ -1,0 +1,112 @@
+package storm
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// event is something that happens in a round; what it does to a peer it undoes
+// itself after a while.
+type event struct {
+	at    time.Duration
+	what  string
+	peer  int
+	lasts time.Duration
+}
+
+// round is some work, what happens meanwhile, and how it ends.
+type round struct {
+	damage   string // what is done to disks before it
+	hurt     []int  // to which peers
+	length   time.Duration
+	events   []event
+	end      string
+	healLate bool // peers come back only after the next mount
+}
+
+// schedule is a storm as it was drawn.
+type schedule struct {
+	seed    uint64
+	policy  string
+	peers   int
+	spare   int // m
+	actors  int
+	options string
+	rounds  []round
+}
+
+// draw draws the storm of a seed. Links can be set down only where there is a
+// network of its own.
+func draw(seed uint64, rounds int, links bool) *schedule {
+	r := rand.New(rand.NewPCG(seed, 1))
+	s := &schedule{seed: seed, policy: "2+1", peers: 3, spare: 1, actors: 2 + r.IntN(3)}
+	if r.IntN(3) > 0 {
+		s.policy, s.peers, s.spare = "4+2", 6, 2
+	}
+	weak := r.Perm(s.peers)[:s.spare] // whose disks are bad
+	for range rounds {
+		s.rounds = append(s.rounds, s.drawRound(r, weak, links))
+	}
+	return s
+}
+
+var ends = []string{"kill", "kill", "kill", "kill", "house", "house", "remount", "quiet", "recover", "recover"}
+
+func (s *schedule) drawRound(r *rand.Rand, weak []int, links bool) round {
+	n := round{length: 500*time.Millisecond + time.Duration(r.Int64N(int64(2500*time.Millisecond))),
+		end: ends[r.IntN(len(ends))], healLate: r.IntN(3) == 0}
+	moment := func(of time.Duration) time.Duration { return time.Duration(r.Int64N(int64(of))) }
+	for range r.IntN(3) {
+		n.events = append(n.events, event{at: moment(n.length), what: "sync"})
+	}
+	if r.IntN(3) == 0 {
+		n.events = append(n.events, event{at: moment(n.length), what: "drop"})
+	}
+	if r.IntN(5) == 0 {
+		n.events = append(n.events, event{at: moment(n.length), what: "stop", peer: -1, lasts: moment(time.Second)})
+	}
+	kinds := []string{"kill", "stop"}
+	if links {
+		kinds = append(kinds, "part")
+	}
+	for _, peer := range r.Perm(s.peers)[:r.IntN(s.spare+1)] {
+		n.events = append(n.events, event{at: moment(n.length), what: kinds[r.IntN(len(kinds))], peer: peer, lasts: moment(n.length)})
+	}
+	slices.SortFunc(n.events, func(a, b event) int { return int(a.at - b.at) })
+	return n
+}
+
+func (e event) String() string {
+	s := fmt.Sprintf("%v %s", e.at.Round(time.Millisecond), e.what)
+	if e.lasts > 0 {
+		who := fmt.Sprintf("peer %d", e.peer)
+		if e.peer < 0 {
+			who = "the daemon"
+		}
+		s += fmt.Sprintf(" %s for %v", who, e.lasts.Round(time.Millisecond))
+	}
+	return s
+}
+
+func (s *schedule) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %s on %d peers, %d actors, options %q\n", s.seed, s.policy, s.peers, s.actors, s.options)
+	for i, r := range s.rounds {
+		fmt.Fprintf(&b, "  round %d: ", i)
+		if r.damage != "" {
+			fmt.Fprintf(&b, "%s %v; ", r.damage, r.hurt)
+		}
+		for _, e := range r.events {
+			fmt.Fprintf(&b, "%v; ", e)
+		}
+		fmt.Fprintf(&b, "%v %s", r.length.Round(time.Millisecond), r.end)
+		if r.healLate {
+			b.WriteString(", healed late")
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}

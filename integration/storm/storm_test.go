@@ -1,0 +1,167 @@
+package storm
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(workIn); dir != "" {
+		if err := work(dir, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "worker:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+// number is a variable of the environment, or what it is without.
+func number[N int | uint64](t *testing.T, name string, otherwise N) N {
+	t.Helper()
+	s := os.Getenv(name)
+	if s == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return N(n)
+}
+
+// TestStorm runs storms: HAMMOCK_SEEDS of them, from HAMMOCK_SEED on, with
+// HAMMOCK_ROUNDS rounds each. Without these it runs some, and begins no other one
+// when its time is over.
+func TestStorm(t *testing.T) {
+	needMount(t)
+	bin := built(t)
+	first := number[uint64](t, "HAMMOCK_SEED", 1)
+	asked := number(t, "HAMMOCK_SEEDS", 0)
+	if asked == 0 && os.Getenv("HAMMOCK_SEED") != "" {
+		asked = 1
+	}
+	rounds := number(t, "HAMMOCK_ROUNDS", 5)
+	seeds, enough := asked, time.Now().Add(45*time.Second)
+	if seeds == 0 {
+		seeds = 4
+	}
+	var total counts
+	for i := range seeds {
+		if asked == 0 && i > 0 && (testing.Short() || time.Now().After(enough)) {
+			t.Logf("%d of %d storms are enough for now", i, seeds)
+			break
+		}
+		t.Run(fmt.Sprint(first+uint64(i)), func(t *testing.T) {
+			total.add(runStorm(t, bin, draw(first+uint64(i), rounds, os.Getuid() == 0)))
+		})
+		if t.Failed() {
+			break
+		}
+	}
+	t.Logf("all: %v", total)
+}
+
+// stormLimit is the most that a storm may take. Then its daemons are ended, so
+// that whoever waits for them does not any more.
+const stormLimit = 8 * time.Minute
+
+func runStorm(t *testing.T, bin string, plan *schedule) counts {
+	began := time.Now()
+	s := &storm{plan: plan, began: began}
+	h, err := build(bin, t.TempDir(), plan)
+	t.Cleanup(h.close)
+	s.house = h
+	over := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() { s.watch(over) })
+	t.Cleanup(func() { close(over); watch.Wait() })
+	if err == nil {
+		err = s.run()
+	}
+	if err != nil {
+		t.Errorf("%v\n%v\nwhat happened:\n%s\nthe end of the daemon's log:\n%s\nagain: make storm SEED=%d",
+			err, plan, s.journal(), h.main.log(12000), plan.seed)
+	}
+	t.Logf("seed %d: %v in %v", plan.seed, s.counts, time.Since(began).Round(time.Second))
+	return s.counts
+}
+
+// watch ends a storm that takes too long, after its daemon has written down what
+// each of its goroutines does.
+func (s *storm) watch(over chan struct{}) {
+	select {
+	case <-over:
+		return
+	case <-time.After(stormLimit):
+	}
+	s.note("the storm is not over after %v: its daemons are ended", stormLimit)
+	_, _ = s.house.main.signal(unix.SIGCONT)
+	_, _ = s.house.main.end(unix.SIGQUIT, 10*time.Second)
+	for _, p := range s.house.peers {
+		_, _ = p.kill()
+	}
+	s.house.main.detach()
+}
+
+// needMount ends a test where nothing can be mounted. Under CI that is a
+// failure.
+func needMount(t *testing.T) {
+	t.Helper()
+	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err == nil {
+		f.Close()
+		if os.Getuid() == 0 {
+			_, err = exec.LookPath("ip")
+		} else {
+			_, err = exec.LookPath("fusermount3")
+		}
+	}
+	if err != nil && os.Getenv("CI") != "" {
+		t.Fatalf("CI has to have it: %v", err)
+	} else if err != nil {
+		t.Skip(err)
+	}
+}
+
+// built is the binary that is tested: HAMMOCK_BINARY, or one that is built here,
+// without the race detector, as users have it.
+func built(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("HAMMOCK_BINARY"); path != "" {
+		path, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	// The go command takes a result from its cache unless it knows what was read.
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && filepath.Ext(path) == ".go" {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // a file of somebody's editor
+	}
+	path := filepath.Join(t.TempDir(), "hammock")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "../../cmd/hammock")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, berr := cmd.CombinedOutput(); err != nil || berr != nil {
+		t.Fatalf("build the binary: %v %v\n%s", err, berr, out)
+	}
+	return path
+}
