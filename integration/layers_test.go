@@ -20,7 +20,7 @@ var layers = map[string][]string{
 	"placement":           {"crypt"},
 	"placement/storetest": {"crypt", "placement"},
 	"placement/depot":     {"crypt", "room"},
-	"net/swarm":           {"crypt"},
+	"net/swarm":           {"crypt", "room"},
 	"net/wire":            {"crypt", "net/swarm"},
 	"net/memnet":          {"crypt", "net/wire"},
 	"fs/cache":            {"crypt", "room"},

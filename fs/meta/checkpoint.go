@@ -54,8 +54,9 @@ func (d *DB) mustFold(o CheckpointOptions) bool {
 	d.commit.Lock()
 	lost := d.changed.lost
 	d.commit.Unlock()
+	age := d.cfg.Now().Sub(d.folded) // below zero: the clock went back
 	return o.Fold || lost || d.levels.Load().frozen != nil || len(d.pub.Deltas) >= maxDeltas ||
-		d.pub.deltaBytes() >= foldBytes || d.cfg.Now().Sub(d.folded) >= foldAfter
+		d.pub.deltaBytes() >= foldBytes || age < 0 || age >= foldAfter
 }
 
 func (p *published) deltaBytes() (n int) {

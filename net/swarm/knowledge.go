@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"errors"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -18,7 +19,7 @@ func (s *Swarm) learn(records, cards [][]byte) error {
 	if changed {
 		out = s.recount()
 	}
-	took, err2 := s.takeCards(cards)
+	took, err2 := s.takeCards(cards, s.cfg.Now())
 	if changed || took {
 		s.dirty = true
 		s.sum = digest(s.roster, s.cards)
@@ -29,8 +30,8 @@ func (s *Swarm) learn(records, cards [][]byte) error {
 	return errors.Join(err, err2)
 }
 
-// takeCards needs s.mu.
-func (s *Swarm) takeCards(raws [][]byte) (changed bool, err error) {
+// takeCards takes cards whose certificates are valid at a time; the zero time asks for none. It needs s.mu.
+func (s *Swarm) takeCards(raws [][]byte, at time.Time) (changed bool, err error) {
 	have := make(map[crypt.ID]bool, len(s.cards))
 	for _, d := range s.cards {
 		have[d.hash] = true
@@ -39,7 +40,7 @@ func (s *Swarm) takeCards(raws [][]byte) (changed bool, err error) {
 		if have[crypt.Sum(raw)] {
 			continue
 		}
-		d, bad := parseCard(s.roster.id, raw, s.cfg.Now())
+		d, bad := parseCard(s.roster.id, raw, at)
 		if bad == nil && s.member(d.cert.Owner) == nil {
 			bad = ErrNotMember
 		}
@@ -104,7 +105,7 @@ func (s *Swarm) renewCard() error {
 	}
 	s.seq = max(s.seq+1, uint64(max(0, s.cfg.Now().UnixNano())))
 	c.Seq = s.seq
-	d, err := signCard(s.roster.id, s.cfg.Device, c, s.cfg.Now())
+	d, err := signCard(s.roster.id, s.cfg.Device, c, time.Time{}) // whether its certificate is valid is for others to say
 	if err != nil {
 		return err
 	}

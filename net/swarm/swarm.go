@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/room"
 )
 
 // The protocols that this package answers or lets strangers use.
@@ -132,9 +133,13 @@ func load(cfg Config, lim limits) (*Swarm, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	cert, err := checkCertificate(cfg.Certificate, cfg.Now())
+	cert, err := checkCertificate(cfg.Certificate, time.Time{})
 	if err != nil {
 		return nil, err
+	}
+	if err := cert.Verify(cfg.Now()); err != nil {
+		// The clock may have been wrong when it was made, or is now. What is on this machine is its owner's all the same.
+		cfg.Log.Error("other members will not talk to this device; is the clock of this machine right?", "error", err)
 	}
 	if cert.Device != cfg.Device.Key() {
 		return nil, errors.New("the certificate is not for this device")
@@ -160,13 +165,13 @@ func load(cfg Config, lim limits) (*Swarm, error) {
 	if s.who[cert.Owner] == nil {
 		return nil, fmt.Errorf("%w: the owner of this device was never admitted, was revoked or has expired", ErrNotMember)
 	}
-	s.takeCards(st.Cards)
+	s.takeCards(st.Cards, time.Time{}) // or a start with a wrong clock would forget all addresses
 	return s, nil
 }
 
 func (s *Swarm) start(ctx context.Context) error {
 	s.gate = newGater(s)
-	for _, step := range []func() error{s.listen, s.renewCard, s.save, s.discover, s.answerAll} {
+	for _, step := range []func() error{s.listen, s.renewCard, s.saveFirst, s.discover, s.answerAll} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -224,6 +229,16 @@ func (s *Swarm) save() error {
 		s.mu.Lock()
 		s.dirty = true
 		s.mu.Unlock()
+	}
+	return err
+}
+
+// saveFirst is save at a start. A full disk is no reason not to begin: it is tried again.
+func (s *Swarm) saveFirst() error {
+	err := s.save()
+	if room.Full(err) {
+		s.cfg.Log.Error("the swarm file could not be written and will be tried again", "error", err)
+		return nil
 	}
 	return err
 }

@@ -244,6 +244,40 @@ func TestRestartKeepsMembersAndTickets(t *testing.T) {
 	}
 }
 
+// TestWrongClock starts a node with a clock that is years off, either way, so that
+// no certificate is valid. It begins, says so, and forgets nobody: with the clock
+// set right it finds the others again.
+func TestWrongClock(t *testing.T) {
+	a, b := newParty(t, "anna").found(t), newParty(t, "bert")
+	cert, err := b.root.Certify(crypt.Certificate{Device: b.device.Key(), Wrap: b.device.Wrap(), WriterEpoch: 1,
+		NotBefore: time.Now().Add(-time.Hour).Unix(), NotAfter: time.Now().Add(24 * time.Hour).Unix()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.cert, err = cert.Marshal(); err != nil {
+		t.Fatal(err)
+	}
+	sa := a.start(t)
+	sb := b.joins(t, sa).start(t)
+	meet(t, sb, a)
+	meet(t, sa, b)
+	if err := sb.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, off := range []time.Duration{-20 * 365 * 24 * time.Hour, 20 * 365 * 24 * time.Hour} {
+		sb = b.start(t, func(c *Config, _ *limits) { c.Now = func() time.Time { return time.Now().Add(off) } })
+		if len(sb.Peers()) != 1 {
+			t.Errorf("bert knows %d peers with a clock that is off by %v", len(sb.Peers()), off)
+		}
+		if err := sb.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sb = b.start(t)
+	meet(t, sb, a)
+	meet(t, sa, b)
+}
+
 func TestSecondDevice(t *testing.T) {
 	a, b := newParty(t, "anna").found(t), newParty(t, "bert")
 	sa := a.start(t)

@@ -206,6 +206,42 @@ func TestTwoStripesOfAnOwner(t *testing.T) {
 	}
 }
 
+// TestClockAhead deletes while the clock is years ahead, and sets it right: what is in the trash goes a week later, and
+// not in years.
+func TestClockAhead(t *testing.T) {
+	d, c, _ := fresh(t)
+	const years = 10 * 365 * 24 * time.Hour
+	c.Advance(years)
+	for i := range uint64(3) {
+		data := shard(i, 50_000)
+		mustStore(t, d, owner(1), data, i)
+		if err := d.Delete(ctx, owner(1), crypt.Sum(data), i, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store(d, announce(owner(1), shard(2, 50_000), 2, 2), shard(2, 50_000)); err != nil { // and takes one out again
+		t.Fatal(err)
+	}
+	c.Advance(-years)
+	tidy := func(trashed int) {
+		t.Helper()
+		if err := d.Tidy(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if u := d.Usage(); (u.Trash > 0) != (trashed > 0) || u.Shards != trashed+1 {
+			t.Errorf("%+v, want %d in the trash", u, trashed)
+		}
+	}
+	tidy(2)
+	c.Advance(TrashTime - time.Hour)
+	tidy(2)
+	c.Advance(2 * time.Hour)
+	tidy(0)
+	if err := verify(d, owner(1), shard(2, 50_000)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTrash(t *testing.T) {
 	d, c, _ := fresh(t)
 	data, id := shard(1, 50_000), crypt.Sum(shard(1, 50_000))

@@ -191,7 +191,12 @@ func (x *index) claim(h *hold) (c claim, ok bool, err error) {
 
 // each calls f for every key that begins with prefix, in order, until it returns an error; io.EOF ends without one.
 func (x *index) each(prefix []byte, f func(k, v []byte) error) error {
-	it, err := x.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: successor(prefix)})
+	return x.from(prefix, successor(prefix), f)
+}
+
+// from is each for the keys from one to before another.
+func (x *index) from(lower, upper []byte, f func(k, v []byte) error) error {
+	it, err := x.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return fmt.Errorf("read the depot's index: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/hammockfs/hammock/crypt"
 )
@@ -53,7 +54,11 @@ const reapBatch = 256
 
 // reap forgets what has been in the trash for TrashTime. Called with tidy held.
 func (d *Depot) reap(ctx context.Context) error {
-	before := d.cfg.Now().Add(-TrashTime).UnixNano()
+	now := d.cfg.Now()
+	if err := d.redate(ctx, now); err != nil {
+		return err
+	}
+	before := now.Add(-TrashTime).UnixNano()
 	for {
 		due, err := d.due(before)
 		if err != nil {
@@ -73,6 +78,44 @@ func (d *Depot) reap(ctx context.Context) error {
 	}
 }
 
+// ahead is how far in the future the time of a deletion may lie before it is not believed.
+const ahead = 24 * time.Hour
+
+// redate lets what seems to have been deleted in the future be deleted now: the clock was ahead then, and it would stay,
+// and be charged, for as long. Called with tidy held.
+func (d *Depot) redate(ctx context.Context, now time.Time) error {
+	for {
+		list, err := d.trashedFrom(now.Add(ahead).UnixNano())
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for i := range list {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := d.redateOne(list[i], now.UnixNano()); err != nil {
+				return fmt.Errorf("date the deletion of shard %s anew: %w", list[i].id, err)
+			}
+		}
+	}
+}
+
+func (d *Depot) redateOne(t trashed, now int64) error {
+	defer d.lock(t.id)()
+	was, ok, err := d.index.claim(&t.hold)
+	if err != nil {
+		return err
+	}
+	b := d.index.batch()
+	b.delete(t.trashKey(t.at))
+	if ok && was.trashed == t.at {
+		was.trashed = now
+		b.set(t.key(), was.value())
+		b.set(t.trashKey(now), nil)
+	}
+	return d.commit(b, false)
+}
+
 // trashed is a claim and when it went to the trash.
 type trashed struct {
 	hold
@@ -82,18 +125,39 @@ type trashed struct {
 // due returns the first claims that went to the trash at or before a time.
 func (d *Depot) due(before int64) (all []trashed, err error) {
 	err = d.index.each([]byte{keyTrash}, func(k, _ []byte) error {
-		if len(k) < 9 {
-			return fmt.Errorf("depot index: trash key of %d bytes", len(k))
+		t, err := parseTrash(k)
+		if err != nil {
+			return err
 		}
-		at := int64(binary.BigEndian.Uint64(k[1:]))
-		if at > before || len(all) == reapBatch {
+		if t.at > before || len(all) == reapBatch {
 			return io.EOF
 		}
-		h, err := parseHold(k[9:])
-		all = append(all, trashed{h, at})
+		all = append(all, t)
+		return nil
+	})
+	return all, err
+}
+
+// trashedFrom returns some claims that went to the trash at a time or later.
+func (d *Depot) trashedFrom(at int64) (all []trashed, err error) {
+	from := binary.BigEndian.AppendUint64([]byte{keyTrash}, uint64(at))
+	err = d.index.from(from, successor(from[:1]), func(k, _ []byte) error {
+		if len(all) == reapBatch {
+			return io.EOF
+		}
+		t, err := parseTrash(k)
+		all = append(all, t)
 		return err
 	})
 	return all, err
+}
+
+func parseTrash(k []byte) (trashed, error) {
+	if len(k) < 9 {
+		return trashed{}, fmt.Errorf("depot index: trash key of %d bytes", len(k))
+	}
+	h, err := parseHold(k[9:])
+	return trashed{h, int64(binary.BigEndian.Uint64(k[1:]))}, err
 }
 
 // forget removes a claim that went to the trash at a time, unless it was taken out since, and the shard with the last of
