@@ -61,21 +61,33 @@ func VerifySlice(slice []byte, root ID, size, off, n int64) ([]byte, error) {
 // AppendVerified is VerifySlice that appends to dst; on an error dst is not returned, and what lies behind it is not to
 // be used.
 func AppendVerified(dst, slice []byte, root ID, size, off, n int64) ([]byte, error) {
-	if err := checkRange(size, off, n); err != nil {
+	w := appender{dst}
+	if err := decodeSlice(&w, slice, root, size, off, n); err != nil {
 		return nil, err
 	}
+	return w.b, nil
+}
+
+// CheckSlice is VerifySlice for who does not need the bytes: nothing is allocated for them.
+func CheckSlice(slice []byte, root ID, size, off, n int64) error {
+	return decodeSlice(io.Discard, slice, root, size, off, n)
+}
+
+func decodeSlice(w io.Writer, slice []byte, root ID, size, off, n int64) error {
+	if err := checkRange(size, off, n); err != nil {
+		return err
+	}
 	if want := SliceSize(size, off, n); int64(len(slice)) != want {
-		return nil, fmt.Errorf("%w: the slice has %d bytes, %d expected", ErrProof, len(slice), want)
+		return fmt.Errorf("%w: the slice has %d bytes, %d expected", ErrProof, len(slice), want)
 	}
 	if binary.LittleEndian.Uint64(slice) != uint64(size) {
-		return nil, fmt.Errorf("%w: the slice is of data of another length", ErrProof)
+		return fmt.Errorf("%w: the slice is of data of another length", ErrProof)
 	}
-	w := appender{dst}
-	ok, err := bao.DecodeSlice(&w, bytes.NewReader(slice), baoGroup, uint64(off), uint64(n), root)
+	ok, err := bao.DecodeSlice(w, bytes.NewReader(slice), baoGroup, uint64(off), uint64(n), root)
 	if err != nil || !ok {
-		return nil, fmt.Errorf("%w: bytes %d to %d of %s", ErrProof, off, off+n, root)
+		return fmt.Errorf("%w: bytes %d to %d of %s", ErrProof, off, off+n, root)
 	}
-	return w.b, nil
+	return nil
 }
 
 type appender struct{ b []byte }

@@ -150,6 +150,19 @@ func rot(t *testing.T, d *Depot, fs *vfs.MemFS, data []byte) {
 	}
 }
 
+// TestRotIsSaid: a range that has rotted is answered as rotten, not sent as if it were right; others are read.
+func TestRotIsSaid(t *testing.T) {
+	d, _, fs := fresh(t)
+	data := shard(1, 50_000)
+	mustStore(t, d, owner(1), data, 7)
+	rot(t, d, fs, data)
+	_, _, err := d.Slice(ctx, owner(1), crypt.Sum(data), 0, 50_000)
+	wantErr(t, err, ErrRotten)
+	if _, _, err := d.Slice(ctx, owner(1), crypt.Sum(data), 0, crypt.GroupSize); err != nil {
+		t.Errorf("the first group, which has not rotted: %v", err)
+	}
+}
+
 func TestPutHealsRot(t *testing.T) {
 	d, _, fs := fresh(t)
 	data := shard(1, 100_000)

@@ -32,7 +32,8 @@ func (d *Depot) held(owner crypt.OwnerKey, id crypt.ID, trash bool) (size int64,
 // Slice returns n bytes of a shard from off, with their proof, as crypt.VerifySlice takes them, and the size of the
 // shard. off is a multiple of crypt.GroupSize, off+n too or the shard's size. What an owner has put to the trash can
 // still be read. ErrNotFound says that he has no claim, whoever else has one; a range outside the shard is
-// crypt.ErrMalformed. The bytes are not checked here: the reader does.
+// crypt.ErrMalformed. Bytes that have rotted are ErrRotten: the reader would find out as well, but take this node for a
+// liar.
 func (d *Depot) Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64) (int64, []byte, error) {
 	size, slice, err := d.slice(ctx, owner, id, off, n)
 	if err != nil {
@@ -64,7 +65,13 @@ func (d *Depot) slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, of
 		return 0, nil, err
 	}
 	slice, err := crypt.ExtractSlice(io.NewSectionReader(seg.file, data, size), outboard, size, off, n)
-	return size, slice, err
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := crypt.CheckSlice(slice, id, size, off, n); err != nil {
+		return 0, nil, fmt.Errorf("%w: %w", ErrRotten, err)
+	}
+	return size, slice, nil
 }
 
 // reach finds where a shard lies and acquires the segment. Between the two, compaction may move the shard: then it looks
