@@ -195,12 +195,12 @@ func (d *Depot) Close() error {
 	for _, r := range left {
 		r.Abort()
 	}
-	return errors.Join(d.index.db.Close(), d.segments.close())
+	return errors.Join(d.index.close(), d.segments.close())
 }
 
 // alive refuses work after the index could not be written.
 func (d *Depot) alive() error {
-	if d.broken.Load() {
+	if d.broken.Load() || d.index.guard.failed() != nil {
 		return fmt.Errorf("%w: its index could not be written; it needs a restart", ErrClosed)
 	}
 	return nil

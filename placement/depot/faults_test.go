@@ -127,3 +127,48 @@ func TestMarkerOrder(t *testing.T) {
 		t.Error("no marker was removed")
 	}
 }
+
+// TestFailingManifest lets what Pebble cannot do without fail while it works in the background. The process goes on, what
+// is there can be read, nothing more is taken, and a restart brings all of it back.
+func TestFailingManifest(t *testing.T) {
+	for _, name := range []string{"MANIFEST-", "marker.", ".log", "/index"} {
+		t.Run(name, func(t *testing.T) {
+			fs, inject := failing(vfs.NewMem())
+			d := open(t, small(fs, &clock{}))
+			before, data := shard(1, 60_000), shard(2, 60_000)
+			mustStore(t, d, owner(1), before, 1)
+			var hit atomic.Bool
+			fail := func(op errorfs.Op) error {
+				if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, name) && !strings.Contains(op.Path, "segments") {
+					hit.Store(true)
+					return syscall.EIO
+				}
+				return nil
+			}
+			inject.Store(&fail)
+			for range 3 { // a table, a manifest, and one that is begun anew
+				_ = d.index.guard.wait(d.index.db.Flush)
+			}
+			_ = store(d, announce(owner(1), data, 2, 1), data)
+			if name != "marker." && !hit.Load() {
+				t.Fatal("nothing has failed")
+			}
+			if err := verify(d, owner(1), before); err != nil {
+				t.Error(err)
+			}
+			if hit.Load() {
+				wantErr(t, store(d, announce(owner(1), data, 2, 1), data), ErrClosed)
+			}
+			_ = d.Close()
+			inject.Store(nil)
+			d = open(t, small(fs, &clock{}))
+			if err := verify(d, owner(1), before); err != nil {
+				t.Error(err)
+			}
+			mustStore(t, d, owner(1), data, 2)
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}

@@ -138,27 +138,46 @@ func parseEntry(id crypt.ID, b []byte) (e entry, err error) {
 }
 
 // index is the Pebble database beside the segments.
-type index struct{ db *pebble.DB }
+type index struct {
+	db    *pebble.DB
+	guard *guard
+}
 
 // openIndex opens the index, or makes an empty one.
 func openIndex(fs vfs.FS, dir string, log *slog.Logger) (*index, error) {
 	cache := pebble.NewCache(8 << 20)
 	defer cache.Unref()
+	x := &index{guard: newGuard()}
 	o := &pebble.Options{
-		FS:                 orderedFS{fs},
+		FS:                 guardFS{orderedFS{fs}, x.guard},
 		Cache:              cache,
 		FormatMajorVersion: pebble.FormatNewest,
-		Logger:             pebbleLog{log},
+		Logger:             pebbleLog{log, x.guard},
 		MemTableSize:       4 << 20,
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
-	db, err := pebble.Open(dir, o)
+	opened := make(chan *pebble.DB, 1)
+	err := x.guard.wait(func() error {
+		db, err := pebble.Open(dir, o)
+		opened <- db
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, x.guard.unlock())
 	}
-	return &index{db}, nil
+	x.db = <-opened
+	return x, nil
+}
+
+// close closes the index. After a fault Pebble is left as it is, with what it holds in memory; it changes nothing.
+func (x *index) close() error {
+	err := x.guard.failed() // there may be calls that nobody waited for: they must not find it closed
+	if err == nil {
+		err = x.guard.wait(x.db.Close)
+	}
+	return errors.Join(err, x.guard.unlock())
 }
 
 // get calls f with a value, or returns false. The value is f's only while it runs.
@@ -231,26 +250,21 @@ func (b batch) delete(k []byte) { _ = b.Delete(k, nil) }
 
 // commit applies a batch; with sync set it survives a power cut when commit returns. A failed write of the index's log
 // is for good: what the database holds in memory and what is on the disk are then two things.
-func (x *index) commit(b batch, sync bool) (err error) {
-	defer b.Close()
-	defer func() {
-		if r := recover(); r != nil {
-			f, ok := r.(fatal)
-			if !ok {
-				panic(r)
-			}
-			err = fmt.Errorf("%w: the index could not be written: %s", ErrClosed, string(f))
-		}
-	}()
-	return x.db.Apply(b.Batch, &pebble.WriteOptions{Sync: sync})
+func (x *index) commit(b batch, sync bool) error {
+	if err := x.guard.failed(); err != nil {
+		_ = b.Close()
+		return err
+	}
+	return x.guard.wait(func() error {
+		return errors.Join(x.db.Apply(b.Batch, &pebble.WriteOptions{Sync: sync}), b.Close())
+	})
 }
 
-// fatal is the panic by which a failure that Pebble cannot survive leaves it. On the path of a commit it is recovered;
-// in the background it ends the process, which is the safe thing: the next start reads what is on the disk.
-type fatal string
-
 // pebbleLog hands Pebble's messages on: routine ones for those who debug.
-type pebbleLog struct{ log *slog.Logger }
+type pebbleLog struct {
+	log   *slog.Logger
+	guard *guard
+}
 
 func (l pebbleLog) Infof(format string, args ...any) {
 	l.log.Debug("depot index", "message", fmt.Sprintf(format, args...))
@@ -260,8 +274,15 @@ func (l pebbleLog) Errorf(format string, args ...any) {
 	l.log.Error("depot index", "message", fmt.Sprintf(format, args...))
 }
 
+// Fatalf is called when Pebble cannot go on, and does not return. An error of the disk is a fault of the index. Anything
+// else is a mistake in the program, whose memory is not to be trusted.
 func (l pebbleLog) Fatalf(format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
 	l.log.Error("depot index", "message", message)
-	panic(fatal(message))
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			l.guard.park(err)
+		}
+	}
+	panic(message)
 }

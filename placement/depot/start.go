@@ -36,7 +36,7 @@ func (d *Depot) start(ctx context.Context) (err error) {
 	}
 	d.segments = &segments{fs: fs, dir: files, target: d.cfg.SegmentSize, all: map[uint64]*segment{}}
 	if err = d.agree(); err != nil {
-		return errors.Join(err, d.index.db.Close(), d.segments.close())
+		return errors.Join(err, d.index.close(), d.segments.close())
 	}
 	return nil
 }
