@@ -8,6 +8,7 @@ PEERS  ?= 6
 POLICY ?= 4+2
 FUZZTIME ?= 5s
 CUTS     ?= 10000
+FAULTS   ?= 1000
 # Where make install puts the program. SBINDIR is where mount(8) looks for
 # helpers; it looks nowhere else.
 PREFIX  ?= /usr/local
@@ -60,9 +61,9 @@ bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count 1 ./...
 
 # The power cut at so many points of lives in memory, and what is left compared
-# with what was acknowledged.
+# with what was acknowledged; and a disk that fails at so many operations.
 powercuts:
-	HAMMOCK_CUTS=$(CUTS) $(GO) test -count 1 -timeout 6h -v -run TestPowerCuts ./integration/powercuts
+	HAMMOCK_CUTS=$(CUTS) HAMMOCK_FAULTS=$(FAULTS) $(GO) test -count 1 -timeout 6h -v ./integration/powercuts
 
 # Storms of these seeds: SEED=123 is that one again, SEEDS=20 are twenty from
 # SEED (1) on, ROUNDS=50 makes each longer.

@@ -85,7 +85,7 @@ func (d *Disk) Kill(watch Watch) *Disk {
 			return done[n]
 		}
 		n.own = false
-		m := &inode{dir: n.dir, data: n.data, safe: n.safe, writes: slices.Clip(n.writes)}
+		m := &inode{dir: n.dir, data: n.data, safe: n.safe, writes: slices.Clip(n.writes), dirty: n.dirty}
 		done[n] = m
 		m.names, m.safeNames = shareAll(n.names), shareAll(n.safeNames)
 		for _, c := range n.changes {
@@ -174,7 +174,7 @@ func (c *copier) prefix(n *inode) []byte {
 			break
 		}
 		p := w.data
-		if w.at == c.until {
+		if w.at == c.until && !w.within() {
 			p = p[:c.loss.Rand.IntN(len(p)+1)]
 		}
 		m.put(0, p, w.off)
@@ -221,13 +221,15 @@ func (c *copier) sector(b []byte, off int, n *inode, list []int) {
 	end := min(off+sector, len(b))
 	newer := make([]byte, end-off) // who writes a part of a new sector clears the rest
 	copy(newer, n.safe[min(off, len(n.safe)):])
+	whole := true
 	for _, i := range list[:upto] {
 		w := &n.writes[i]
+		whole = whole && w.within()
 		if from, to := max(off, w.off), min(end, w.end()); from < to {
 			copy(newer[from-off:to-off], w.data[from-w.off:])
 		}
 	}
-	if c.loss.Rand.IntN(8) == 0 {
+	if !whole && c.loss.Rand.IntN(8) == 0 {
 		newer = newer[:c.loss.Rand.IntN(len(newer)+1)]
 	}
 	copy(b[off:], newer)

@@ -18,6 +18,9 @@
 // with a journal of data and names.
 //
 // The traps. A file is safe when it was synced, its name when the folder was.
+// A write within one sector is never torn: who writes no more relies on the disk.
 // Create takes an existing name away and makes a new file, as vfs.Default does; a
-// cut may keep the first and not the second. A rename is one change.
+// cut may keep the first and not the second. A rename is one change. After a sync
+// that failed what was written before can be read, and no sync will ever make it
+// safe, as with most kernels.
 package crashdisk

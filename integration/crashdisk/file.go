@@ -23,6 +23,7 @@ type inode struct {
 	own    bool
 	safe   []byte
 	writes []write // since safe
+	dirty  bool    // data has what will never be safe: a sync of it failed
 
 	// Of a folder.
 	names     map[string]*inode
@@ -38,6 +39,9 @@ type write struct {
 }
 
 func (w *write) end() int { return w.off + len(w.data) }
+
+// within says whether a write lies in one sector.
+func (w *write) within() bool { return w.off/sector == (w.end()-1)/sector }
 
 // change is one change of a folder: name stands for n now, or for nothing if that
 // is nil, and old, unless empty, for nothing.
@@ -94,7 +98,21 @@ func (n *inode) sync() {
 		n.safeNames, n.changes = maps.Clone(n.names), nil
 		return
 	}
+	if n.dirty {
+		m := inode{data: n.safe}
+		for i := range n.writes {
+			m.put(0, n.writes[i].data, n.writes[i].off)
+		}
+		n.safe, n.writes = m.data, nil
+		return
+	}
 	n.safe, n.own, n.writes = n.data, false, nil
+}
+
+// unsync is a failed sync of a file: the kernel takes its pages to be clean.
+func (n *inode) unsync() {
+	n.dirty = n.dirty || len(n.writes) > 0
+	n.writes = nil
 }
 
 // file is an open file.
@@ -183,13 +201,16 @@ func (f *file) Sync() error {
 	if f.n.dir {
 		kind = SyncDir
 	}
-	if err := errors.Join(f.usable("sync"), f.d.ask(kind, f.name)); err != nil {
-		return err
-	}
+	err := errors.Join(f.usable("sync"), f.d.ask(kind, f.name))
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	f.n.sync()
-	return nil
+	switch {
+	case err == nil:
+		f.n.sync()
+	case !f.n.dir:
+		f.n.unsync()
+	}
+	return err
 }
 
 func (f *file) SyncData() error { return f.Sync() }

@@ -23,7 +23,7 @@ var ctx = context.Background()
 const (
 	peers    = 3 // with a policy of 2+1
 	nodeDir  = "node"
-	patience = 30 * time.Second // for what must end
+	patience = 3 * time.Minute // for what must end, on however busy a machine
 	never    = 100 * 365 * 24 * time.Hour
 )
 
@@ -250,8 +250,10 @@ func (r *running) close() error {
 }
 
 // sync returns when the loss of the node would lose nothing, as drive.sync does.
-func (r *running) sync(fold bool) error {
-	within, cancel := context.WithTimeout(ctx, patience)
+func (r *running) sync(fold bool) error { return r.syncWithin(patience, fold) }
+
+func (r *running) syncWithin(limit time.Duration, fold bool) error {
+	within, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := r.volume.WriteBack(within, 0); err != nil {
 		return err

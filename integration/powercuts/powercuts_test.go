@@ -46,9 +46,12 @@ type cutter struct {
 	every int
 	left  int // guarded by life.mu
 	ops   int // guarded by life.mu
+	life  *life
 
-	work chan *cut
-	done sync.WaitGroup
+	work    chan *cut
+	pending sync.WaitGroup // cuts that are not checked
+	stop    chan struct{}  // closed when no more are made
+	done    sync.WaitGroup // workers
 
 	mu     sync.Mutex
 	counts map[string]int
@@ -81,6 +84,7 @@ func (l *life) about(op crashdisk.Op) {
 		return
 	}
 	c.left--
+	c.pending.Add(1)
 	c.work <- l.cut(op)
 }
 
@@ -222,25 +226,36 @@ func component(path string) string {
 }
 
 func (c *cutter) worker() {
-	for k := range c.work {
-		if c.t.Failed() {
-			continue
+	for {
+		select {
+		case k := <-c.work:
+			c.look(k)
+		case <-c.stop:
+			return
 		}
-		ended := time.AfterFunc(2*patience, func() {
-			debug.SetTraceback("all")
-			panic(fmt.Sprintf("a check hangs: seed %d, point %d, %s", k.seed, k.point, k.kind))
-		})
-		err := k.check()
-		ended.Stop()
-		if err != nil {
-			c.t.Errorf("seed %d, %s before operation %d (%s %s), kept %d %%, ordered %v, noise %v: %v\nafter:\n%s",
-				k.seed, k.kind, k.point, k.op.Kind, k.op.Path, k.loss.Kept, k.loss.Ordered, k.loss.Noise, err, strings.Join(k.log, "\n"))
-		}
-		c.mu.Lock()
-		c.counts[component(k.op.Path)]++
-		c.rows[k.kind]++
-		c.mu.Unlock()
 	}
+}
+
+// look checks one cut, and counts it.
+func (c *cutter) look(k *cut) {
+	defer c.pending.Done()
+	if c.t.Failed() {
+		return
+	}
+	ended := time.AfterFunc(2*patience, func() {
+		debug.SetTraceback("all")
+		panic(fmt.Sprintf("a check hangs: seed %d, point %d, %s", k.seed, k.point, k.kind))
+	})
+	err := k.check()
+	ended.Stop()
+	if err != nil {
+		c.t.Errorf("seed %d, %s before operation %d (%s %s), kept %d %%, ordered %v, noise %v: %v\nafter:\n%s",
+			k.seed, k.kind, k.point, k.op.Kind, k.op.Path, k.loss.Kept, k.loss.Ordered, k.loss.Noise, err, strings.Join(k.log, "\n"))
+	}
+	c.mu.Lock()
+	c.counts[component(k.op.Path)]++
+	c.rows[k.kind]++
+	c.mu.Unlock()
 }
 
 // number reads a number from the environment.
@@ -259,16 +274,22 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 // TestPowerCuts lives lives until so many cuts have been made. HAMMOCK_CUTS says how many,
 // HAMMOCK_SEED is that of the first life.
 func TestPowerCuts(t *testing.T) {
-	want := int(number(t, "HAMMOCK_CUTS", 300))
+	want := int(number(t, "HAMMOCK_CUTS", 200))
 	seed := number(t, "HAMMOCK_SEED", uint64(time.Now().UnixNano())%1_000_000)
 	t.Logf("HAMMOCK_SEED=%d", seed)
-	c := &cutter{t: t, work: make(chan *cut, 2), counts: map[string]int{}, rows: map[string]int{}}
+	c := &cutter{t: t, work: make(chan *cut, 2), stop: make(chan struct{}), counts: map[string]int{}, rows: map[string]int{}}
 	for range 2 {
 		c.done.Go(c.worker)
 	}
 	lives := 0
 	defer func() {
-		close(c.work)
+		if l := c.life; l != nil {
+			l.mu.Lock()
+			l.cuts = nil
+			l.mu.Unlock()
+		}
+		c.pending.Wait()
+		close(c.stop)
 		c.done.Wait()
 		t.Logf("%d lives, %s, %s", lives, table(c.rows), table(c.counts))
 	}()
@@ -291,6 +312,7 @@ func table(counts map[string]int) string {
 // live lives one life, with cuts.
 func (c *cutter) live(seed uint64, steps int) {
 	l := newLife(c.t, seed)
+	c.life = l
 	must(c.t, l.r.volume.Sync(ctx)) // the root is there
 	l.mu.Lock()
 	l.cuts = c
