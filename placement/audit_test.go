@@ -57,7 +57,7 @@ func (n *notebook) Standings(context.Context) (map[uint32][]byte, error) {
 func watched(w *world) placement.Config {
 	cfg := w.config()
 	cfg.Policy = placement.Policy4x2
-	cfg.Records, cfg.Notes = w, &notebook{}
+	cfg.Records, cfg.Notes, cfg.Debts = w, &notebook{}, &debtbook{m: map[debtKey]uint64{}}
 	return cfg
 }
 

@@ -22,6 +22,7 @@ type Config struct {
 	Memory     int64                           // bytes of all stripes and reads in flight; default 64 MiB
 	HedgeAfter time.Duration                   // a read this late is overtaken; default 200 ms
 	Records    Records                         // nil: nothing is audited, and nothing repaired but what reads find
+	Debts      Debts                           // keeps what stores have for nothing; nil: they are never told
 	Notes      Notes                           // keeps what is known of stores; nil: until the placer ends
 	AuditEvery time.Duration                   // how often each store is asked for a random group; default 5 min
 	AwayLimit  time.Duration                   // away for so long is lost; default three days
@@ -69,6 +70,7 @@ type Placer struct {
 	speeds speeds
 	stats  counters
 	rate   *repairRate
+	owing  atomic.Bool // there may be debts
 	survey *survey
 
 	standings *standings
@@ -206,6 +208,9 @@ func (p *Placer) Run(ctx context.Context) error {
 
 // startAudits begins what looks after what is placed.
 func (p *Placer) startAudits(ctx context.Context, jobs *sync.WaitGroup) error {
+	if p.cfg.Debts != nil {
+		jobs.Go(func() { p.payDebts(ctx) })
+	}
 	own, err := p.standings.load(ctx)
 	if err != nil || p.cfg.Records == nil {
 		return err
@@ -382,47 +387,4 @@ func (p *Placer) Health(record []byte, online func(store uint32) bool) (spare in
 		return -1
 	}
 	return r.spare(online)
-}
-
-// Stats is what a Placer has done since it was made, and what it still has to do.
-type Stats struct {
-	Queued       int   // stripes that wait for their upload, or are being uploaded
-	QueuedBytes  int64 // of them, as far as it is known
-	Placed       int64 // stripes
-	PlacedBytes  int64 // of payload
-	PutBytes     int64 // of shards that stores took, repairs included
-	Failed       int64 // tries that failed
-	Overtaken    int64 // puts that were too slow
-	FetchedBytes int64 // that came from stores for reads and repairs
-	Hedged       int64 // reads that were late and overtaken
-	Decoded      int64 // reads that had to compute data shards from others
-	Repairs      int   // stripes that wait for repair
-	RepairBytes  int64 // of shards to rebuild for them, as far as it is known
-	RepairRate   int64 // bytes a second, the limit; negative: none
-	Audits       int64 // that were answered
-	AuditsBad    int64 // of them, that a store failed
-	Healed       int64 // shards rebuilt
-	LastError    error // the newest failure of an upload or a repair; nil if there was none
-}
-
-type counters struct {
-	placed, placedBytes, putBytes, failed, overtaken atomic.Int64
-	fetched, hedged, decoded, healed                 atomic.Int64
-	audits, auditsBad                                atomic.Int64
-}
-
-// Stats gives the figures of now.
-func (p *Placer) Stats() Stats {
-	c := &p.stats
-	s := Stats{
-		Placed: c.placed.Load(), PlacedBytes: c.placedBytes.Load(), PutBytes: c.putBytes.Load(),
-		Failed: c.failed.Load(), Overtaken: c.overtaken.Load(), FetchedBytes: c.fetched.Load(),
-		Hedged: c.hedged.Load(), Decoded: c.decoded.Load(), Healed: c.healed.Load(), Audits: c.audits.Load(), AuditsBad: c.auditsBad.Load(),
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s.Queued, s.QueuedBytes, s.Repairs = len(p.queue.items), p.queue.bytes, len(p.queue.repairs)
-	s.RepairBytes, s.RepairRate = p.queue.repairBytes(), p.cfg.RepairRate
-	s.LastError = p.lastErr
-	return s
 }

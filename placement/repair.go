@@ -105,9 +105,9 @@ func (p *Placer) mend(ctx context.Context, rec *Record) (outcome, error) {
 // sound ends a repair that had nothing to rebuild.
 func (p *Placer) sound(ctx context.Context, rec *Record, before []byte) (outcome, error) {
 	rec.Placed = true
-	if b := rec.Append(nil); string(b) != string(before) {
-		if err := p.cfg.Journal.Placed(ctx, rec.Stripe, b); err != nil {
-			return outcome{}, fmt.Errorf("journal the placement of stripe %d: %w", rec.Stripe, err)
+	if string(rec.Append(nil)) != string(before) {
+		if err := p.journalRecord(ctx, rec, true); err != nil {
+			return outcome{}, err
 		}
 	}
 	p.mu.Lock()
@@ -290,8 +290,8 @@ func (p *Placer) rebuild(ctx context.Context, rec *Record, states []state, demot
 func (p *Placer) unhoused(ctx context.Context, rec *Record) (outcome, error) {
 	reasons := map[uint32]error{}
 	p.chooserFor(rec, reasons)
-	if err := p.cfg.Journal.Placed(ctx, rec.Stripe, rec.Append(nil)); err != nil {
-		return outcome{}, fmt.Errorf("journal the placement of stripe %d: %w", rec.Stripe, err)
+	if err := p.journalRecord(ctx, rec, true); err != nil {
+		return outcome{}, err
 	}
 	out := outcomeOf(rec, reasons)
 	out.stuck = true

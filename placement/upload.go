@@ -111,14 +111,10 @@ func (p *Placer) intend(ctx context.Context, stripe uint64, before map[uint32]er
 
 // announce journals the record as an intent, unless that is what is journaled.
 func (p *Placer) announce(ctx context.Context, rec *Record, journaled []byte) error {
-	b := rec.Append(nil)
-	if bytes.Equal(b, journaled) {
+	if bytes.Equal(rec.Append(nil), journaled) {
 		return nil
 	}
-	if err := p.cfg.Journal.Intend(ctx, rec.Stripe, b); err != nil {
-		return fmt.Errorf("journal the intent for stripe %d: %w", rec.Stripe, err)
-	}
-	return nil
+	return p.journalRecord(ctx, rec, false)
 }
 
 // extend gives a stripe of the code 1+0 as many copies as its class has spare shards. The copies have the one shard's ID.
@@ -464,8 +460,5 @@ func (u *upload) record(ctx context.Context) error {
 			s.Store = 0
 		}
 	}
-	if err := u.p.cfg.Journal.Placed(ctx, u.rec.Stripe, u.rec.Append(nil)); err != nil {
-		return fmt.Errorf("journal the placement of stripe %d: %w", u.rec.Stripe, err)
-	}
-	return nil
+	return u.p.journalRecord(ctx, u.rec, true)
 }

@@ -64,6 +64,16 @@ func (s peerStore) ReadRange(ctx context.Context, id crypt.ID, size, off, n int6
 	return b, storeError(err)
 }
 
+// Delete implements placement.Deleter. A peer that will not delete for this
+// device is not asked for ever: it lets the shard go with its lease.
+func (s peerStore) Delete(ctx context.Context, p placement.Put) error {
+	err := s.peer.Delete(ctx, wire.Put{Shard: p.Shard, Stripe: p.Stripe, Generation: p.Generation})
+	if errors.Is(err, wire.ErrStale) || errors.Is(err, wire.ErrDenied) {
+		return nil
+	}
+	return storeError(err)
+}
+
 // storeErrors turns what a peer answers into what placement acts upon.
 var storeErrors = []struct{ from, to error }{
 	{wire.ErrNotFound, placement.ErrNoShard},

@@ -67,7 +67,7 @@ func openRecords(ctx context.Context, n *node) (_ *drive, err error) {
 	}
 	pad := n.keys.VolumeSecrets().PadKey()
 	cfg := placement.Config{Policy: d.policy, Distinct: distinct, Stores: d.stores, Payloads: payloads{d}, Journal: journal{d}, Records: records{d},
-		Notes: notes{d}, Pad: func(dst []byte, stripe uint64) { crypt.Pad(dst, &pad, stripe) }, Memory: placeBudget, Log: n.log}
+		Notes: notes{d}, Debts: debts{d}, Pad: func(dst []byte, stripe uint64) { crypt.Pad(dst, &pad, stripe) }, Memory: placeBudget, Log: n.log}
 	if err := n.set.care(&cfg); err != nil {
 		return nil, err
 	}
@@ -305,6 +305,7 @@ type (
 	journal  struct{ *drive }
 	records  struct{ *drive }
 	notes    struct{ *drive }
+	debts    struct{ *drive }
 )
 
 // Records implements placement.Records.
@@ -318,6 +319,32 @@ func (n notes) SaveStanding(ctx context.Context, store uint32, value []byte) err
 }
 
 func (n notes) Standings(ctx context.Context) (map[uint32][]byte, error) { return n.db.Standings(ctx) }
+
+// Owe, Paid and Debts implement placement.Debts.
+func (d debts) Owe(ctx context.Context, list []placement.Debt) error {
+	return d.db.Owe(ctx, metaDebts(list))
+}
+
+func (d debts) Paid(ctx context.Context, list []placement.Debt) error {
+	return d.db.Paid(ctx, metaDebts(list))
+}
+
+func (d debts) Debts(ctx context.Context, after *placement.Debt, limit int) ([]placement.Debt, error) {
+	list, err := d.db.Debts(ctx, (*meta.Debt)(after), limit)
+	out := make([]placement.Debt, len(list))
+	for i := range list {
+		out[i] = placement.Debt(list[i])
+	}
+	return out, err
+}
+
+func metaDebts(list []placement.Debt) []meta.Debt {
+	out := make([]meta.Debt, len(list))
+	for i := range list {
+		out[i] = meta.Debt(list[i])
+	}
+	return out
+}
 
 func (n numbers) NextStripe() (uint64, error) { return n.db.NextStripe() }
 

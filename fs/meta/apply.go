@@ -333,5 +333,6 @@ const (
 	localUnsynced    = "unsynced"    // 3 bytes each: the sessions whose stripes may have bytes that are not synced
 	localOwn         = "own/"        // 8 bytes follow: a stripe of a checkpoint, not placed yet
 	localTorn        = "torn/"       // ino (8), window (8) follow: see replay.go
+	localDebt        = "debt/"       // store (4), stripe (8), shard (32) follow: a Debt; its generation (8)
 	localStanding    = "standing/"   // 4 bytes follow: what is known of a store; see SaveStanding
 )

@@ -205,8 +205,13 @@ func (d *DB) local(name string) ([]byte, error) {
 
 // locals calls fn for everything whose name begins with prefix, in order of name.
 func (d *DB) locals(prefix string, fn func(rest string, value []byte) error) error {
+	return d.localsFrom(prefix, prefix, fn)
+}
+
+// localsFrom is locals for names that are not before from.
+func (d *DB) localsFrom(prefix, from string, fn func(rest string, value []byte) error) error {
 	lower := appendLocal(nil, prefix)
-	it, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: keyEnd(lower)})
+	it, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: appendLocal(nil, from), UpperBound: keyEnd(lower)})
 	if err != nil {
 		return err
 	}

@@ -174,3 +174,17 @@ func (m *Memory) Counts() (puts, reads int, bytes int64) {
 	defer m.mu.Unlock()
 	return m.puts, m.reads, m.bytes
 }
+
+// Delete is placement.Deleter's.
+func (m *Memory) Delete(ctx context.Context, p placement.Put) error {
+	if _, err := m.answer(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.shards[p.Shard] == nil {
+		return placement.ErrNoShard
+	}
+	delete(m.shards, p.Shard)
+	return nil
+}
