@@ -127,8 +127,12 @@ func (f *file) judgeType() {
 		return
 	}
 	switch {
+	case f.ino == volume.Root && typ != typeDir:
+		f.add(Inode, false, f.likelyType(), "is the root and no directory")
 	case f.dirents && typ != typeDir:
 		f.add(Owner, false, f.likelyType(), "has names in it but is no directory")
+	case f.data && f.ino == volume.Root && typ == typeDir:
+		f.add(Owner, false, nil, "is the root and has bytes")
 	case f.data && typ != typeReg:
 		f.add(Owner, false, f.likelyType(), "has bytes but is no regular file")
 	}
@@ -150,9 +154,9 @@ func (f *file) judgeType() {
 // likelyType makes an inode what its records say that it is; nil if they say nothing, or contradict one another.
 func (f *file) likelyType() func(*meta.Inode) {
 	switch {
-	case f.dirents == f.data:
+	case f.ino != volume.Root && f.dirents == f.data:
 		return nil
-	case f.dirents:
+	case f.ino == volume.Root || f.dirents:
 		return func(a *meta.Inode) { a.Mode, a.Target = a.Mode&0o7777|typeDir<<12, "" }
 	}
 	return func(a *meta.Inode) { a.Mode, a.Target = a.Mode&0o7777|typeReg<<12, "" }

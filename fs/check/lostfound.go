@@ -77,7 +77,7 @@ func (p *pass) fixUnnamed(ino uint64) repair {
 		}
 		dir, err := p.lostDir(ctx)
 		if err != nil {
-			return left, err
+			return left, notThere(err) // without a root: the next round has one
 		}
 		b := p.DB.NewBatch()
 		name := fmt.Sprintf("#%d", ino)
@@ -105,7 +105,7 @@ func (p *pass) fixGone(ino uint64) repair {
 		}
 		dir, err := p.lostDir(ctx)
 		if err != nil {
-			return left, err
+			return left, notThere(err) // without a root: the next round has one
 		}
 		b := p.DB.NewBatch()
 		var was []string

@@ -164,9 +164,6 @@ func (p *pass) fixRoot() repair {
 // fixOwner gives records whose inode is gone a new one, which is then found to have no name. What only attributes are
 // left of is removed.
 func (p *pass) fixOwner(ino uint64) repair {
-	if ino == volume.Root {
-		return p.fixRoot()
-	}
 	return func(ctx context.Context) (outcome, error) {
 		f := newFile(ino)
 		if err := p.DB.SurveyInode(ctx, ino, func(r *meta.Record) error { f.record(r); return nil }); err != nil {
@@ -174,6 +171,11 @@ func (p *pass) fixOwner(ino uint64) repair {
 		}
 		b := p.DB.NewBatch()
 		switch {
+		case f.here && ino == volume.Root:
+			b.Clip(ino, 0)
+			return p.commit(ctx, b)
+		case ino == volume.Root:
+			return p.fixRoot()(ctx)
 		case f.here: // of a type that cannot have what it has, and nothing says which is right
 			return left, nil
 		case !f.dirents && !f.data:

@@ -289,3 +289,20 @@ func direntValue(ino uint64, typ uint8) []byte {
 	}
 	return b
 }
+
+// inodeValue is the value of an inode's record, with the fields that a check looks at.
+func inodeValue(in *meta.Inode) []byte {
+	b, err := crypt.EncodeCBOR(&struct {
+		Mode   uint32 `cbor:"1,keyasint,omitempty"`
+		Nlink  uint32 `cbor:"4,keyasint,omitempty"`
+		Size   uint64 `cbor:"6,keyasint,omitempty"`
+		Blocks uint64 `cbor:"7,keyasint,omitempty"`
+		Parent uint64 `cbor:"12,keyasint,omitempty"`
+		Target []byte `cbor:"13,keyasint,omitempty"`
+		Flags  uint32 `cbor:"14,keyasint,omitempty"`
+	}{in.Mode, in.Nlink, in.Size, in.Blocks, in.Parent, []byte(in.Target), in.Flags})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
