@@ -155,6 +155,11 @@ func audit(t interface{ Fatalf(string, ...any) }, s *Store, r Root) {
 		t.Fatalf("a root with %d entries is said to have %d", n.entries(), r.Entries)
 	}
 	walk(n, nil, nil, true)
+	nodes := 0
+	err = s.Verify(ctx, r, func(Pointer) error { nodes++; return nil }, func(err error) { t.Fatalf("Verify: %v", err) })
+	if err != nil || nodes == 0 {
+		t.Fatalf("Verify visits %d nodes: %v", nodes, err)
+	}
 }
 
 // contents reads a whole tree.
