@@ -353,7 +353,11 @@ func (i index) AddChunk(id crypt.ID, r *crypt.Ref) error { return i.db.AddChunk(
 
 // Fetch gets payload bytes of a stripe from peers.
 func (r remote) Fetch(ctx context.Context, stripe uint64, off, n int, dst []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
+	until := time.Now().Add(r.node.set.readTimeout())
+	if asked, ok := ctx.Value(volume.StoresUntil).(time.Time); ok && asked.Before(until) {
+		until = asked
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	record, err := r.db.Record(ctx, stripe)
 	if err != nil {

@@ -111,7 +111,7 @@ func mountNode(ctx context.Context, n *node, dir string, opts mount.Options) (*m
 		return nil, err
 	}
 	m := &mounted{drive: d, dir: dir, leaving: make(chan struct{}, 1)}
-	m.server, err = mount.Mount(ctx, mount.Config{Dir: dir, Volume: d.volume, Options: opts, State: n.state.dir, Log: n.log,
+	m.server, err = mount.Mount(ctx, mount.Config{Dir: dir, Volume: d.volume, Options: opts, State: n.state.dir, Limit: n.set.readTimeout(), Log: n.log,
 		SyncPeers: func(ctx context.Context) error { return d.sync(ctx, false, silent) }})
 	if err != nil {
 		return nil, errors.Join(err, within(closeLimit, func() error { return d.close(context.WithoutCancel(ctx)) }))

@@ -161,5 +161,6 @@ func (n *node) bundle(head []byte) crypt.Bundle {
 	return crypt.Bundle{Owner: n.cert.Owner, Genesis: n.keys.Genesis, Certificate: n.keys.Certificate, Secrets: n.keys.Secrets, Head: head}
 }
 
-// waitTimeout is how long a read waits for peers.
+// waitTimeout is how long one request to peers takes at most, and a read waits
+// for them unless the settings say otherwise.
 const waitTimeout = 30 * time.Second

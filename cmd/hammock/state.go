@@ -153,10 +153,19 @@ type settings struct {
 	Site        string  `json:"site"`
 	Port        int     `json:"port,omitempty"` // that this node listened at last
 	NoMDNS      bool    `json:"no_mdns,omitempty"`
-	Loopback    bool    `json:"loopback,omitempty"`    // a demo: peers on this machine only
-	AuditEvery  string  `json:"audit_every,omitempty"` // how often each peer is asked for a random piece, like 5m
-	AwayDays    float64 `json:"away_days,omitempty"`   // after which a peer that is away counts as lost; 3
-	RepairRate  int64   `json:"repair_rate,omitempty"` // bytes a second that repairs may move; negative: no limit
+	Loopback    bool    `json:"loopback,omitempty"`     // a demo: peers on this machine only
+	AuditEvery  string  `json:"audit_every,omitempty"`  // how often each peer is asked for a random piece, like 5m
+	AwayDays    float64 `json:"away_days,omitempty"`    // after which a peer that is away counts as lost; 3
+	RepairRate  int64   `json:"repair_rate,omitempty"`  // bytes a second that repairs may move; negative: no limit
+	ReadTimeout string  `json:"read_timeout,omitempty"` // how long a read waits for peers, like 30s
+}
+
+// readTimeout is how long a read waits for peers.
+func (s settings) readTimeout() time.Duration {
+	if d, err := time.ParseDuration(s.ReadTimeout); err == nil && d > 0 {
+		return d
+	}
+	return waitTimeout
 }
 
 func (s state) settings() (settings, error) {
@@ -167,6 +176,9 @@ func (s state) settings() (settings, error) {
 	}
 	if err := json.Unmarshal(b, &set); err != nil {
 		return set, fmt.Errorf("read the settings in %s: %w", s.path("settings.json"), err)
+	}
+	if d, err := time.ParseDuration(set.ReadTimeout); set.ReadTimeout != "" && (err != nil || d <= 0) {
+		return set, fmt.Errorf("read the settings in %s: read_timeout is %q; say for example 30s", s.path("settings.json"), set.ReadTimeout)
 	}
 	return set, nil
 }

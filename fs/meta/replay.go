@@ -381,8 +381,11 @@ func (d *DB) Path(ctx context.Context, ino uint64) string {
 		if err != nil || i.Parent == 0 {
 			return fmt.Sprintf("inode %d%s", ino, path)
 		}
-		name := ""
+		name, seen := "", 0
 		err = d.scanKind(ctx, i.Parent, KindDirent, func(rk, v []byte) error {
+			if seen++; seen%1024 == 0 && ctx.Err() != nil { // a large folder that is all here
+				return ctx.Err()
+			}
 			e, err := parseDirent(string(rk[prefixLen+8:]), keyNumber(rk), v)
 			if err == nil && e.Ino == ino {
 				name, err = e.Name, errStop

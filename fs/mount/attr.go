@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"context"
 	"math"
 	"syscall"
 	"time"
@@ -112,12 +113,14 @@ func (s *Server) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.Statx
 }
 
 // SetAttr implements fuse.RawFileSystem.
-func (s *Server) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+func (s *Server) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
 	set := changes(&in.SetAttrInCommon, time.Now().UnixNano())
 	if !changesAny(in.Valid) {
-		set.KillPriv = s.owns(caller(&in.InHeader), in.NodeId)
+		set.KillPriv = s.owns(req, caller(&in.InHeader), in.NodeId)
 	}
-	a, err := s.volume.SetAttr(s.ctx, in.NodeId, set)
+	a, err := s.volume.SetAttr(req, in.NodeId, set)
 	if err != nil {
 		return s.status(err, "setattr", in.NodeId)
 	}
@@ -173,8 +176,8 @@ func changesAny(valid uint32) bool {
 }
 
 // owns says whether somebody may change the mode of an inode.
-func (s *Server) owns(c volume.Caller, ino uint64) bool {
-	a, err := s.volume.GetAttr(s.ctx, ino)
+func (s *Server) owns(ctx context.Context, c volume.Caller, ino uint64) bool {
+	a, err := s.volume.GetAttr(ctx, ino)
 	return err == nil && (c.UID == 0 || c.UID == a.UID)
 }
 

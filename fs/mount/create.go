@@ -36,31 +36,41 @@ func (s *Server) created(in *fuse.CreateIn, out *fuse.CreateOut, a *volume.Attr,
 }
 
 // Create implements fuse.RawFileSystem.
-func (s *Server) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
-	a, f, err := s.volume.Create(s.ctx, maker(&in.InHeader, in.Umask), in.NodeId, name, in.Mode)
+func (s *Server) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
+	a, f, err := s.volume.Create(req, maker(&in.InHeader, in.Umask), in.NodeId, name, in.Mode)
 	return s.created(in, out, &a, f, err, "create")
 }
 
 // Tmpfile implements fuse.RawFileSystem: open(2) with O_TMPFILE.
-func (s *Server) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
-	a, f, err := s.volume.Tmpfile(s.ctx, maker(&in.InHeader, in.Umask), in.NodeId, in.Mode)
+func (s *Server) Tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
+	a, f, err := s.volume.Tmpfile(req, maker(&in.InHeader, in.Umask), in.NodeId, in.Mode)
 	return s.created(in, out, &a, f, err, "tmpfile")
 }
 
 // Mknod implements fuse.RawFileSystem.
-func (s *Server) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
-	a, err := s.volume.Mknod(s.ctx, maker(&in.InHeader, in.Umask), in.NodeId, name, in.Mode, in.Rdev)
+func (s *Server) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
+	a, err := s.volume.Mknod(req, maker(&in.InHeader, in.Umask), in.NodeId, name, in.Mode, in.Rdev)
 	return s.entry(out, &a, err, "mknod", in.NodeId)
 }
 
 // Mkdir implements fuse.RawFileSystem.
-func (s *Server) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	a, err := s.volume.Mkdir(s.ctx, maker(&in.InHeader, in.Umask), in.NodeId, name, in.Mode)
+func (s *Server) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
+	a, err := s.volume.Mkdir(req, maker(&in.InHeader, in.Umask), in.NodeId, name, in.Mode)
 	return s.entry(out, &a, err, "mkdir", in.NodeId)
 }
 
 // Symlink implements fuse.RawFileSystem.
-func (s *Server) Symlink(_ <-chan struct{}, h *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
-	a, err := s.volume.Symlink(s.ctx, caller(h), h.NodeId, name, target)
+func (s *Server) Symlink(cancel <-chan struct{}, h *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
+	req := s.patient(cancel, h)
+	defer req.end()
+	a, err := s.volume.Symlink(req, caller(h), h.NodeId, name, target)
 	return s.entry(out, &a, err, "symlink", h.NodeId)
 }

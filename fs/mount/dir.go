@@ -93,10 +93,12 @@ func (s *Server) listDots(req *request, in *fuse.ReadIn, add func(fuse.DirEntry)
 }
 
 // FsyncDir implements fuse.RawFileSystem.
-func (s *Server) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+func (s *Server) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
 	err := s.volume.FsyncDir(s.ctx, in.NodeId)
 	if err == nil {
-		err = s.syncPeers()
+		err = s.syncPeers(req)
 	}
 	return s.status(err, "fsyncdir", in.NodeId)
 }

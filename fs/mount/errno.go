@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -37,6 +38,7 @@ var errnos = []struct {
 	{volume.ErrNoData, syscall.ENXIO},
 	{errKilled, syscall.EINTR},
 	{errTooLate, syscall.EIO},
+	{errCrowded, syscall.EIO},
 	{context.Canceled, syscall.EINTR},
 	{volume.ErrExist, syscall.EEXIST},
 	{volume.ErrPerm, syscall.EPERM},
@@ -79,7 +81,18 @@ func ownErrno(err error) (syscall.Errno, bool) {
 func (s *Server) status(err error, op string, ino uint64) fuse.Status {
 	no := errno(err)
 	if no == syscall.EIO || no == syscall.ENOSPC {
-		s.log.Error("a request failed", "op", op, "inode", ino, "errno", no.Error(), "err", err)
+		s.log.Error("a request failed", "op", op, "file", s.name(ino), "inode", ino, "errno", no.Error(), "err", err)
 	}
 	return fuse.Status(no)
+}
+
+// nameLimit is how long an answer waits for the name of the file that it is
+// about, which may have to come from peers itself.
+const nameLimit = 100 * time.Millisecond
+
+// name is where an inode was seen last, for the log.
+func (s *Server) name(ino uint64) string {
+	ctx, cancel := context.WithTimeout(s.ctx, nameLimit)
+	defer cancel()
+	return s.volume.Path(ctx, ino)
 }

@@ -1,8 +1,10 @@
 package mount
 
 import (
+	"context"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -87,8 +89,10 @@ func (t *files) drain() (list []*handle) {
 }
 
 // Open implements fuse.RawFileSystem.
-func (s *Server) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	f, err := s.volume.Open(s.ctx, in.NodeId, in.Flags&syscall.O_TRUNC != 0)
+func (s *Server) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
+	f, err := s.volume.Open(req, in.NodeId, in.Flags&syscall.O_TRUNC != 0)
 	if err != nil {
 		return s.status(err, "open", in.NodeId)
 	}
@@ -114,22 +118,32 @@ func (s *Server) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse
 	if f == nil {
 		return nil, fuse.EBADF
 	}
+	if s.late.again(in) {
+		return nil, fuse.EIO
+	}
 	req := s.request(cancel, &in.InHeader)
+	req.crowd = &s.crowd
 	defer req.end()
 	n, err := f.Read(req, buf[:min(len(buf), int(in.Size))], int64(in.Offset))
 	if err != nil {
-		return nil, s.status(err, "read", in.NodeId)
+		st := s.status(err, "read", in.NodeId)
+		if st == fuse.EIO && (req.Err() != nil || !time.Now().Before(req.until)) {
+			s.late.note(in)
+		}
+		return nil, st
 	}
 	return fuse.ReadResultData(buf[:n]), fuse.OK
 }
 
 // Write implements fuse.RawFileSystem.
-func (s *Server) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
+func (s *Server) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
 	f := s.files.get(in.Fh)
 	if f == nil {
 		return 0, fuse.EBADF
 	}
-	n, err := f.Write(s.ctx, data, int64(in.Offset))
+	n, err := f.Write(req, data, int64(in.Offset))
 	if err != nil {
 		return 0, s.status(err, "write", in.NodeId)
 	}
@@ -150,28 +164,31 @@ func (s *Server) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 
 // Fsync implements fuse.RawFileSystem. fdatasync(2) is the same: a size or a
 // mapping that changed is in the same journal as the rest.
-func (s *Server) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+func (s *Server) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
 	f := s.files.get(in.Fh)
 	if f == nil {
 		return fuse.EBADF
 	}
-	return s.status(s.sync(f), "fsync", in.NodeId)
+	return s.status(s.sync(req, f), "fsync", in.NodeId)
 }
 
 // sync is fsync(2) of a file.
-func (s *Server) sync(f *handle) error {
+func (s *Server) sync(ctx context.Context, f *handle) error {
 	if err := f.Fsync(s.ctx); err != nil {
 		return err
 	}
-	return s.syncPeers()
+	return s.syncPeers(ctx)
 }
 
-// syncPeers is the rest of an fsync under sync=peers.
-func (s *Server) syncPeers() error {
+// syncPeers is the rest of an fsync under sync=peers. It may take for ever, but
+// whoever waits can be killed.
+func (s *Server) syncPeers(ctx context.Context) error {
 	if s.peers == nil {
 		return nil
 	}
-	return s.peers(s.ctx)
+	return s.peers(ctx)
 }
 
 // Release implements fuse.RawFileSystem. Nobody hears of an error, but the log:

@@ -16,19 +16,25 @@ func (s *Server) Readlink(cancel <-chan struct{}, h *fuse.InHeader) ([]byte, fus
 }
 
 // Link implements fuse.RawFileSystem.
-func (s *Server) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
-	a, err := s.volume.Link(s.ctx, in.Oldnodeid, in.NodeId, name)
+func (s *Server) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
+	a, err := s.volume.Link(req, in.Oldnodeid, in.NodeId, name)
 	return s.entry(out, &a, err, "link", in.NodeId)
 }
 
 // Unlink implements fuse.RawFileSystem.
-func (s *Server) Unlink(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
-	return s.status(s.volume.Unlink(s.ctx, h.NodeId, name), "unlink", h.NodeId)
+func (s *Server) Unlink(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
+	req := s.patient(cancel, h)
+	defer req.end()
+	return s.status(s.volume.Unlink(req, h.NodeId, name), "unlink", h.NodeId)
 }
 
 // Rmdir implements fuse.RawFileSystem.
-func (s *Server) Rmdir(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
-	return s.status(s.volume.Rmdir(s.ctx, h.NodeId, name), "rmdir", h.NodeId)
+func (s *Server) Rmdir(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
+	req := s.patient(cancel, h)
+	defer req.end()
+	return s.status(s.volume.Rmdir(req, h.NodeId, name), "rmdir", h.NodeId)
 }
 
 // renameWhiteout is RENAME_WHITEOUT of renameat2(2), with which overlayfs moves
@@ -36,12 +42,14 @@ func (s *Server) Rmdir(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.St
 const renameWhiteout = 4
 
 // Rename implements fuse.RawFileSystem.
-func (s *Server) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
+func (s *Server) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
 	var err error
 	if in.Flags&renameWhiteout != 0 {
-		err = s.volume.Whiteout(s.ctx, caller(&in.InHeader), in.NodeId, oldName, in.Newdir, newName, in.Flags&^renameWhiteout)
+		err = s.volume.Whiteout(req, caller(&in.InHeader), in.NodeId, oldName, in.Newdir, newName, in.Flags&^renameWhiteout)
 	} else {
-		err = s.volume.Rename(s.ctx, in.NodeId, oldName, in.Newdir, newName, in.Flags)
+		err = s.volume.Rename(req, in.NodeId, oldName, in.Newdir, newName, in.Flags)
 	}
 	return s.status(err, "rename", in.NodeId)
 }

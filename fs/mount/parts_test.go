@@ -192,7 +192,7 @@ func TestNamed(t *testing.T) {
 
 // newRequest is a request of a caller whose fate is in dying.
 func newRequest(cancel chan struct{}, dying *atomic.Bool) *request {
-	return &request{Context: context.Background(), cancel: cancel, deadline: time.Now().Add(waitLimit), killed: func(uint32) bool { return dying.Load() }}
+	return &request{Context: context.Background(), cancel: cancel, until: time.Now().Add(waitLimit), killed: func(uint32) bool { return dying.Load() }}
 }
 
 func TestStraySignalEndsNothing(t *testing.T) {

@@ -10,10 +10,13 @@ import (
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/hammockfs/hammock/fs/volume"
 )
 
 const (
-	// waitLimit is how long one request waits for data that is not here.
+	// waitLimit is how long one request waits for data that is not here, unless
+	// Config says otherwise.
 	waitLimit = 30 * time.Second
 	// killPoll is how often an interrupted request asks whether its caller is
 	// being killed: the kernel interrupts each request only once, maybe for a
@@ -23,30 +26,50 @@ const (
 
 var (
 	errKilled  = errors.New("the program that asked is being killed")
-	errTooLate = errors.New("data did not arrive within " + waitLimit.String())
+	errTooLate = errors.New("the data did not arrive in time")
 )
 
 // request is the context of one FUSE request that may wait for the network. It
-// ends when the caller is being killed, at waitLimit, or with the server. A
+// ends when the caller is being killed, at its deadline, or with the server. A
 // watcher is only started when somebody waits: most requests never do.
 type request struct {
 	context.Context // the server's
 	cancel          <-chan struct{}
 	pid             uint32
-	deadline        time.Time
+	until           time.Time // it does not wait for stores any longer
+	patient         bool      // but for what is here it does
+	crowd           *crowd    // with whom it waits for a turn; nil for most
 	killed          func(pid uint32) bool
 
 	mu       sync.Mutex
-	done     chan struct{} // these three are made with the watcher
+	done     chan struct{} // these four are made with the watcher
 	finished chan struct{}
 	gone     chan struct{}
+	crowded  chan struct{}
 	err      error
 }
 
 // request returns a context for a request that only reads. end must be called when
 // the request has been served.
 func (s *Server) request(cancel <-chan struct{}, h *fuse.InHeader) *request {
-	return &request{Context: s.ctx, cancel: cancel, pid: h.Pid, deadline: time.Now().Add(waitLimit), killed: beingKilled}
+	return &request{Context: s.ctx, cancel: cancel, pid: h.Pid, until: time.Now().Add(s.limit), killed: beingKilled}
+}
+
+// patient returns a context for a request that changes something. It waits for
+// stores no longer than one that reads, however many others were before it at the
+// same file or folder, but it gives the disk of this machine all the time.
+func (s *Server) patient(cancel <-chan struct{}, h *fuse.InHeader) *request {
+	r := s.request(cancel, h)
+	r.patient = true
+	return r
+}
+
+// Value tells those who ask stores how long they may take.
+func (r *request) Value(key any) any {
+	if key == volume.StoresUntil {
+		return r.until
+	}
+	return r.Context.Value(key)
 }
 
 // end stops the watcher if there is one, and waits for it.
@@ -61,14 +84,19 @@ func (r *request) end() {
 }
 
 // Deadline implements context.Context.
-func (r *request) Deadline() (time.Time, bool) { return r.deadline, true }
+func (r *request) Deadline() (time.Time, bool) {
+	if r.patient {
+		return time.Time{}, false
+	}
+	return r.until, true
+}
 
 // Done implements context.Context.
 func (r *request) Done() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.done == nil {
-		r.done, r.finished, r.gone = make(chan struct{}), make(chan struct{}), make(chan struct{})
+		r.done, r.finished, r.gone, r.crowded = make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 		go r.watch()
 	}
 	return r.done
@@ -88,7 +116,9 @@ func (r *request) Err() error {
 // request.
 func (r *request) watch() {
 	defer close(r.gone)
+	r.crowd.enter(r)
 	err := r.reason()
+	r.crowd.leave(r, err == nil)
 	if err == nil {
 		return
 	}
@@ -100,8 +130,11 @@ func (r *request) watch() {
 
 // reason waits for an end of the wait; nil if the request was served first.
 func (r *request) reason() error {
-	late := time.NewTimer(time.Until(r.deadline))
+	late := time.NewTimer(time.Until(r.until))
 	defer late.Stop()
+	if r.patient {
+		late.Stop()
+	}
 	poll := time.NewTicker(killPoll)
 	poll.Stop()
 	defer poll.Stop()
@@ -120,6 +153,8 @@ func (r *request) reason() error {
 			}
 		case <-late.C:
 			return errTooLate
+		case <-r.crowded:
+			return errCrowded
 		case <-r.Context.Done():
 			return r.Context.Err()
 		case <-r.finished:

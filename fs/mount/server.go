@@ -40,7 +40,9 @@ type Config struct {
 	// SyncPeers is what fsync waits for, after it has synced here, under the
 	// option sync=peers.
 	SyncPeers func(context.Context) error
-	Log       *slog.Logger
+	// Limit is how long a request waits for data that is not here; 30 s if zero.
+	Limit time.Duration
+	Log   *slog.Logger
 }
 
 // Server is one mount and what serves it.
@@ -52,6 +54,9 @@ type Server struct {
 	log    *slog.Logger
 	dir    string
 	files  files
+	limit  time.Duration // of a request's wait for stores
+	crowd  crowd
+	late   lateness
 	fuse   *fuse.Server
 	ctx    context.Context // of requests; ends when the last has been served
 	stop   context.CancelFunc
@@ -109,7 +114,7 @@ func unmounted(ctx context.Context, cfg *Config, o *Options, dir string) *Server
 	s := &Server{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		volume:        cfg.Volume, log: cfg.Log, dir: dir,
-		files: newFiles(), served: make(chan struct{}),
+		files: newFiles(), limit: cmp.Or(cfg.Limit, waitLimit), served: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -20,25 +20,27 @@ const (
 const maxCopy = 1 << 30
 
 // Fallocate implements fuse.RawFileSystem.
-func (s *Server) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
+func (s *Server) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
 	f := s.files.get(in.Fh)
 	if f == nil {
 		return fuse.EBADF
 	}
-	if err := f.Allocate(s.ctx, int64(in.Offset), int64(in.Length), in.Mode); err != nil {
+	if err := f.Allocate(req, int64(in.Offset), int64(in.Length), in.Mode); err != nil {
 		return s.status(err, "fallocate", in.NodeId)
 	}
 	killPriv(f, &in.InHeader)
-	return s.afterChange(f, "fallocate")
+	return s.afterChange(req, f, "fallocate")
 }
 
 // afterChange syncs a file that was opened to be synced. The kernel leaves it to
 // us for what is no write.
-func (s *Server) afterChange(f *handle, op string) fuse.Status {
+func (s *Server) afterChange(ctx context.Context, f *handle, op string) fuse.Status {
 	if !f.synced() {
 		return fuse.OK
 	}
-	return s.status(s.sync(f), op, f.Ino())
+	return s.status(s.sync(ctx, f), op, f.Ino())
 }
 
 // killPriv takes the set-ID bits of a file that somebody unprivileged changed. The
@@ -52,7 +54,9 @@ func killPriv(f *handle, caller *fuse.InHeader) {
 
 // CopyFileRange implements fuse.RawFileSystem. The kernel has sent us all pages of
 // both files that were written to, and drops those of the target afterwards.
-func (s *Server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uint32, fuse.Status) {
+func (s *Server) CopyFileRange(cancel <-chan struct{}, in *fuse.CopyFileRangeIn) (uint32, fuse.Status) {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
 	src, dst := s.files.get(in.FhIn), s.files.get(in.FhOut)
 	if src == nil || dst == nil {
 		return 0, fuse.EBADF
@@ -60,7 +64,7 @@ func (s *Server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uin
 	if in.Flags != 0 {
 		return 0, fuse.EINVAL
 	}
-	n, err := src.CopyRange(s.ctx, int64(in.OffIn), dst.File, int64(in.OffOut), int64(min(in.Len, maxCopy)))
+	n, err := src.CopyRange(req, int64(in.OffIn), dst.File, int64(in.OffOut), int64(min(in.Len, maxCopy)))
 	if err != nil {
 		return 0, s.status(err, "copy_file_range", in.NodeId)
 	}
@@ -68,7 +72,7 @@ func (s *Server) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uin
 		return 0, fuse.OK
 	}
 	killPriv(dst, &in.InHeader)
-	return uint32(n), s.afterChange(dst, "copy_file_range")
+	return uint32(n), s.afterChange(req, dst, "copy_file_range")
 }
 
 // Lseek implements fuse.RawFileSystem. Where there is a hole here, a mapping may

@@ -16,66 +16,68 @@ type synced struct {
 }
 
 // after syncs what was done under a directory or inode, unless it failed.
-func (s *synced) after(st fuse.Status, ino uint64) fuse.Status {
+func (s *synced) after(cancel <-chan struct{}, h *fuse.InHeader, st fuse.Status) fuse.Status {
 	if !st.Ok() {
 		return st
 	}
-	err := s.server.volume.FsyncDir(s.server.ctx, ino)
+	req := s.server.patient(cancel, h)
+	defer req.end()
+	err := s.server.volume.FsyncDir(req, h.NodeId)
 	if err == nil {
-		err = s.server.syncPeers()
+		err = s.server.syncPeers(req)
 	}
-	return s.server.status(err, "sync", ino)
+	return s.server.status(err, "sync", h.NodeId)
 }
 
-func (s *synced) afterAll(st fuse.Status, ino uint64) fuse.Status {
+func (s *synced) afterAll(cancel <-chan struct{}, h *fuse.InHeader, st fuse.Status) fuse.Status {
 	if !s.all {
 		return st
 	}
-	return s.after(st, ino)
+	return s.after(cancel, h, st)
 }
 
 func (s *synced) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
-	return s.after(s.RawFileSystem.Mknod(cancel, in, name, out), in.NodeId)
+	return s.after(cancel, &in.InHeader, s.RawFileSystem.Mknod(cancel, in, name, out))
 }
 
 func (s *synced) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	return s.after(s.RawFileSystem.Mkdir(cancel, in, name, out), in.NodeId)
+	return s.after(cancel, &in.InHeader, s.RawFileSystem.Mkdir(cancel, in, name, out))
 }
 
 func (s *synced) Unlink(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
-	return s.after(s.RawFileSystem.Unlink(cancel, h, name), h.NodeId)
+	return s.after(cancel, h, s.RawFileSystem.Unlink(cancel, h, name))
 }
 
 func (s *synced) Rmdir(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
-	return s.after(s.RawFileSystem.Rmdir(cancel, h, name), h.NodeId)
+	return s.after(cancel, h, s.RawFileSystem.Rmdir(cancel, h, name))
 }
 
 func (s *synced) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
-	return s.after(s.RawFileSystem.Rename(cancel, in, oldName, newName), in.NodeId)
+	return s.after(cancel, &in.InHeader, s.RawFileSystem.Rename(cancel, in, oldName, newName))
 }
 
 func (s *synced) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
-	return s.after(s.RawFileSystem.Link(cancel, in, name, out), in.NodeId)
+	return s.after(cancel, &in.InHeader, s.RawFileSystem.Link(cancel, in, name, out))
 }
 
 func (s *synced) Symlink(cancel <-chan struct{}, h *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
-	return s.after(s.RawFileSystem.Symlink(cancel, h, target, name, out), h.NodeId)
+	return s.after(cancel, h, s.RawFileSystem.Symlink(cancel, h, target, name, out))
 }
 
 func (s *synced) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
-	return s.after(s.RawFileSystem.Create(cancel, in, name, out), in.NodeId)
+	return s.after(cancel, &in.InHeader, s.RawFileSystem.Create(cancel, in, name, out))
 }
 
 func (s *synced) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	return s.afterAll(s.RawFileSystem.SetAttr(cancel, in, out), in.NodeId)
+	return s.afterAll(cancel, &in.InHeader, s.RawFileSystem.SetAttr(cancel, in, out))
 }
 
 func (s *synced) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
-	return s.afterAll(s.RawFileSystem.SetXAttr(cancel, in, name, data), in.NodeId)
+	return s.afterAll(cancel, &in.InHeader, s.RawFileSystem.SetXAttr(cancel, in, name, data))
 }
 
 func (s *synced) RemoveXAttr(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
-	return s.afterAll(s.RawFileSystem.RemoveXAttr(cancel, h, name), h.NodeId)
+	return s.afterAll(cancel, h, s.RawFileSystem.RemoveXAttr(cancel, h, name))
 }
 
 // Fallocate changes a file as write(2) does, and leaves to record it for later.
@@ -93,7 +95,7 @@ func (s *synced) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 	if in.Flags&syscall.O_TRUNC == 0 {
 		return st
 	}
-	return s.afterAll(st, in.NodeId)
+	return s.afterAll(cancel, &in.InHeader, st)
 }
 
 // CopyFileRange commits what it copies only with the file, so it is the file

@@ -83,7 +83,9 @@ func (s *Server) ListXAttr(cancel <-chan struct{}, h *fuse.InHeader, dest []byte
 }
 
 // SetXAttr implements fuse.RawFileSystem.
-func (s *Server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
+func (s *Server) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
+	req := s.patient(cancel, &in.InHeader)
+	defer req.end()
 	if st := named(name); st != fuse.OK {
 		return st
 	}
@@ -94,16 +96,18 @@ func (s *Server) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, d
 	if outsider(in) {
 		flags |= volume.XattrKillSetGID
 	}
-	err := s.volume.SetXattr(s.ctx, in.NodeId, name, data, flags)
+	err := s.volume.SetXattr(req, in.NodeId, name, data, flags)
 	return s.status(err, "setxattr", in.NodeId)
 }
 
 // RemoveXAttr implements fuse.RawFileSystem.
-func (s *Server) RemoveXAttr(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
+func (s *Server) RemoveXAttr(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
+	req := s.patient(cancel, h)
+	defer req.end()
 	if st := named(name); st != fuse.OK {
 		return st
 	}
-	return s.status(s.volume.RemoveXattr(s.ctx, h.NodeId, name), "removexattr", h.NodeId)
+	return s.status(s.volume.RemoveXattr(req, h.NodeId, name), "removexattr", h.NodeId)
 }
 
 // isAdmin reports whether a thread has CAP_SYS_ADMIN, in our own namespace of

@@ -92,5 +92,9 @@ func (v *Volume) Parent(ctx context.Context, dir uint64) (uint64, error) {
 	return a.Parent, nil
 }
 
+// Path is where an inode was seen last, for people: as far as can be found out
+// before ctx ends, and maybe outdated.
+func (v *Volume) Path(ctx context.Context, ino uint64) string { return v.db.Path(ctx, ino) }
+
 // FsyncDir returns when every change of the directory survives a power cut.
 func (v *Volume) FsyncDir(ctx context.Context, _ uint64) error { return v.db.Sync(ctx) }

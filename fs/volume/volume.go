@@ -72,6 +72,13 @@ import (
 // Root is the inode number of the root directory.
 const Root uint64 = 1
 
+type contextKey string
+
+// StoresUntil is the key of a context's value that says until when the caller
+// waits for stores, a time.Time: who asks them gives up then. For anything else
+// the context itself is the limit.
+const StoresUntil contextKey = "stores until"
+
 // Config says what a volume is made of. DB, Cache and Table are needed; the
 // rest has defaults.
 type Config struct {
