@@ -22,6 +22,7 @@ func TestDebts(t *testing.T) {
 	if err := d.Owe(ctx, want); err != nil {
 		t.Fatal(err)
 	}
+	soundOverlay(t, d)
 	if err := d.Placed(ctx, 5, fakeRecord(5)); err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +71,7 @@ func TestStandings(t *testing.T) {
 		t.Fatal(err)
 	}
 	d = w.cut(t, d, 0)
+	soundOverlay(t, d)
 	m, err := d.Standings(ctx)
 	if err != nil || len(m) != 3 || !slices.Equal(m[2], []byte{2, 1}) {
 		t.Errorf("%v, %v", m, err)
@@ -130,6 +132,14 @@ func TestRecords(t *testing.T) {
 		t.Errorf("%d of 400 records", seen)
 	}
 	if err := d.Records(ctx, ^uint64(0), func(uint64, []byte) bool { t.Error("a record behind the last number"); return false }); err != nil {
+		t.Error(err)
+	}
+}
+
+// soundOverlay has the check know all that is kept.
+func soundOverlay(t *testing.T, d *DB) {
+	t.Helper()
+	if err := d.VerifyOverlay(t.Context(), func(err error) { t.Error(err) }); err != nil {
 		t.Error(err)
 	}
 }

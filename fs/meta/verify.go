@@ -114,7 +114,7 @@ func verifyRecord(lv *levels, key, v []byte) error {
 // verifyLocal says whether a name is one that a device keeps something under.
 func verifyLocal(name string) error {
 	for prefix, n := range map[string]int{
-		localSession: 3, localStore: 4, localUnplaced: 8, localOwn: 8, localTorn: 16,
+		localSession: 3, localStore: 4, localUnplaced: 8, localOwn: 8, localTorn: 16, localDebt: 44, localStanding: 4,
 	} {
 		if strings.HasPrefix(name, prefix) && len(name) == len(prefix)+n {
 			return nil
