@@ -200,8 +200,9 @@ func (c *Cache) mend(number uint64, good []byte, off int) {
 	}
 }
 
+// overwrite writes what is good to have here. It waits for nothing.
 func (c *Cache) overwrite(s *stripe, p []byte, off int) error {
-	hd, err := c.handles.acquire(s)
+	hd, err := c.handles.acquireIn(s, 0)
 	if err != nil {
 		return err
 	}
