@@ -28,6 +28,7 @@ type life struct {
 	done   int      // index of the newest that was acknowledged at all
 	synced int      // of the newest that was acknowledged as synced
 	safe   int      // of the newest that was acknowledged to be on peers; -1: none
+	thin   bool     // a peer has lost what it had, and was not given all of it again
 	guest  guest
 	log    []string
 	cuts   *cutter // nil: none yet, or no more
@@ -153,7 +154,7 @@ func (l *life) step() {
 	ops := []func(){
 		l.create, l.create, l.write, l.write, l.write, l.write, l.write, l.fsync, l.close, l.close, l.truncate,
 		l.space, l.copyRange, l.copyRange, l.mkdir, l.symlink, l.link, l.rename, l.rename, l.exchange, l.unlink, l.xattr,
-		l.checkpoint, l.sync, l.evict, l.guestPut, l.guestPut, l.guestPut, l.guestDelete, l.guestHead, l.tidy,
+		l.readBack, l.readBack, l.checkpoint, l.sync, l.evict, l.guestPut, l.guestPut, l.guestPut, l.guestDelete, l.guestHead, l.tidy,
 	}
 	switch n := l.rng.IntN(len(ops) + 2); {
 	case n < len(ops):

@@ -68,6 +68,20 @@ func (l *life) writeLarge() {
 	l.pending[id] = append(p, l.pending[id][min(len(p), len(l.pending[id])):]...)
 }
 
+// readBack compares an open file with what was written, committed or not.
+func (l *life) readBack() {
+	id := l.file()
+	l.note("read file %d", id)
+	got := make([]byte, len(l.pending[id])+1)
+	n, err := l.open[id].Read(ctx, got, 0)
+	if err == nil {
+		err = same(got[:n], l.pending[id])
+	}
+	if err != nil {
+		l.t.Fatalf("seed %d: file %d: %v\nafter:\n%s", l.seed, id, err, strings.Join(l.log, "\n"))
+	}
+}
+
 // flush commits an open file's bytes, which is what close does.
 func (l *life) flush(id int) {
 	data := l.pending[id]

@@ -84,6 +84,9 @@ func (l *life) restart() {
 	l.r = r
 	if wiped >= 0 {
 		must(l.t, l.repair())
+		l.mu.Lock()
+		l.thin = false
+		l.mu.Unlock()
 	}
 }
 
@@ -92,6 +95,7 @@ func (l *life) wipe(i int) {
 	l.note("peer %d is wiped", i)
 	l.mu.Lock()
 	l.guest.lost(i)
+	l.thin = true
 	l.mu.Unlock()
 	must(l.t, l.disk.RemoveAll(peerDir(i)))
 }
@@ -155,8 +159,7 @@ func (g *guest) begin() error {
 
 // promises is a copy of what was promised, without what is under way.
 func (g *guest) promises() guest {
-	c := *g
-	c.stands = maps.Clone(g.stands)
+	c := guest{root: g.root, stands: maps.Clone(g.stands), heads: g.heads}
 	for k := range g.busy {
 		delete(c.stands, k)
 	}

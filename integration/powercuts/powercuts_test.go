@@ -21,7 +21,7 @@ import (
 const (
 	kill  = "kill"
 	power = "power cut"
-	lost  = "loss of the node and a power cut of its peers"
+	lost  = "loss of the node, and of a peer at times, and a power cut of its peers"
 )
 
 // cut is a copy of the disk at one point, and what it may show.
@@ -117,7 +117,12 @@ func (l *life) cut(op crashdisk.Op) *cut {
 		c.disk = l.disk.Cut(c.loss, nil)
 	case lost:
 		c.images = slices.Clone(l.images[l.safe:])
-		c.disk = l.disk.Cut(c.loss, nil, nodeDir)
+		drop := []string{nodeDir}
+		if peer := rng.IntN(2 * peers); peer < peers && !l.thin { // the policy is 2+1
+			drop = append(drop, peerDir(peer))
+			c.guest.lost(peer)
+		}
+		c.disk = l.disk.Cut(c.loss, nil, drop...)
 	}
 	c.h.clock = &clock{now: l.h.clock.Now()}
 	return c

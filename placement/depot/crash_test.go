@@ -8,8 +8,9 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/integration/crashdisk"
 )
 
 // promises are what a depot has said yes to: which shards of owner 1 stand, by stripe, and which are deleted. What is
@@ -21,14 +22,14 @@ type promises struct {
 
 // cut is a file system as a power cut left it, and what had been promised before.
 type cut struct {
-	fs *vfs.MemFS
+	fs *crashdisk.Disk
 	promises
 }
 
 // recorder cuts the power, on a copy, before every k-th operation that changes something.
 type recorder struct {
 	mu     sync.Mutex
-	fs     *vfs.MemFS
+	fs     *crashdisk.Disk
 	every  int
 	ops    int
 	now    promises
@@ -37,8 +38,8 @@ type recorder struct {
 	random *rand.Rand
 }
 
-func (r *recorder) MaybeError(op errorfs.Op) error {
-	if op.Kind.ReadOrWrite() == errorfs.OpIsRead {
+func (r *recorder) watch(op crashdisk.Op) error {
+	if !op.Kind.Changes() {
 		return nil
 	}
 	r.mu.Lock()
@@ -50,15 +51,10 @@ func (r *recorder) MaybeError(op errorfs.Op) error {
 	for stripe := range r.busy {
 		delete(p.stands, stripe)
 	}
-	cfg := vfs.CrashCloneCfg{}
-	if len(r.cuts)%2 == 1 {
-		cfg = vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: r.random}
-	}
-	r.cuts = append(r.cuts, cut{r.fs.CrashClone(cfg), p})
+	loss := crashdisk.Loss{Rand: r.random, Kept: 50 * (len(r.cuts) % 3), Ordered: len(r.cuts)%5 == 4}
+	r.cuts = append(r.cuts, cut{r.fs.Cut(loss, nil), p})
 	return nil
 }
-
-func (r *recorder) String() string { return "power cuts" }
 
 // do runs something that makes a stripe stand or not.
 func (r *recorder) do(t *testing.T, stripe uint64, stands bool, f func() error) {
@@ -177,16 +173,16 @@ func (c *cut) check() error {
 }
 
 func TestPowerCuts(t *testing.T) {
-	every := 4
+	every := 5
 	if testing.Short() {
 		every = 11
 	}
-	mem := vfs.NewCrashableMem()
 	r := &recorder{
-		fs: mem, every: every, random: rand.New(rand.NewPCG(1, 2)),
+		every: every, random: rand.New(rand.NewPCG(1, 2)),
 		now: promises{stands: map[uint64]bool{}}, busy: map[uint64]bool{},
 	}
-	live(t, r, errorfs.Wrap(mem, r))
+	r.fs = crashdisk.New(r.watch)
+	live(t, r, r.fs)
 	t.Logf("%d operations, %d power cuts", r.ops, len(r.cuts))
 	for i := range r.cuts {
 		if err := r.cuts[i].check(); err != nil {
