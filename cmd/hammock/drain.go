@@ -55,10 +55,11 @@ func (d *drive) sync(ctx context.Context, fold bool, report func(syncReport)) er
 	if err := d.waitPlaced(ctx, "upload", report); err != nil {
 		return err
 	}
-	if err := d.checkpointHere(ctx, fold); err != nil {
+	counter, err := d.checkpointHere(ctx, fold)
+	if err != nil {
 		return err
 	}
-	have, of, err := d.deliver(ctx, report)
+	have, of, err := d.deliver(ctx, counter, report)
 	if err != nil {
 		return err
 	}
@@ -66,30 +67,47 @@ func (d *drive) sync(ctx context.Context, fold bool, report func(syncReport)) er
 	return nil
 }
 
-// checkpointHere makes a head that survives a power cut here. Only that is done
-// one at a time: whoever then waits for peers, perhaps for days, holds up nobody.
-func (d *drive) checkpointHere(ctx context.Context, fold bool) error {
+// checkpointHere makes a head that survives a power cut here, and returns its
+// counter. All that it names is in closed stripes then, so that it can be placed.
+// Only that is done one at a time: whoever then waits for peers, perhaps for
+// days, holds up nobody.
+func (d *drive) checkpointHere(ctx context.Context, fold bool) (counter uint64, err error) {
 	if err := d.lockCheckpoints(ctx); err != nil {
-		return fmt.Errorf("%w: %w", errNotSafe, err)
+		return 0, fmt.Errorf("%w: %w", errNotSafe, err)
 	}
 	defer d.unlockCheckpoints()
-	return d.publishLocally(ctx, fold)
+	o, err := d.publishLocally(ctx, fold)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := d.cache.CloseStripes(ctx, 0); err != nil {
+		return 0, fmt.Errorf("close the open stripes: %w", err)
+	}
+	for _, s := range d.cache.Closed() {
+		if s.Pinned {
+			o.needs = append(o.needs, s.Number)
+		}
+	}
+	d.heads.propose(o)
+	return o.counter, nil
 }
 
-// deliver brings the newest head, and the metadata that it leads through, to
-// peers. A checkpoint that others make meanwhile says all that this one did, and
-// takes its place.
-func (d *drive) deliver(ctx context.Context, report func(syncReport)) (have, of int, err error) {
+// deliver brings a head of at least that counter, and what it names, to peers.
+func (d *drive) deliver(ctx context.Context, counter uint64, report func(syncReport)) (have, of int, err error) {
 	for {
 		if err := d.waitPlaced(ctx, "metadata", report); err != nil {
 			return 0, 0, err
 		}
-		have, of, err = d.publish(ctx)
+		var sent uint64
+		sent, have, of, err = d.publish(ctx)
+		if sent < counter && !errors.Is(err, errSucceeded) {
+			err = errNotPlaced
+		}
 		switch {
 		case errors.Is(err, errSucceeded):
 			return have, of, err
 		case errors.Is(err, errNotPlaced) && ctx.Err() == nil:
-			d.awaitMeta(ctx)
+			d.awaitOffer(ctx, counter)
 			continue
 		case have*3 < of*2:
 			return have, of, fmt.Errorf("only %d of the %d keepers have taken the newest head; the data is on peers, but a recovery might find an older state. "+
@@ -120,7 +138,7 @@ func (d *drive) settle(ctx context.Context) error {
 // syncHere is the sync of a volume that has nowhere to go. It always returns an
 // error.
 func (d *drive) syncHere(ctx context.Context, fold bool) error {
-	if err := d.checkpointHere(ctx, fold); err != nil {
+	if _, err := d.checkpointHere(ctx, fold); err != nil {
 		return err
 	}
 	if d.policy.Needs() == 0 {

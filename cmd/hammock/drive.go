@@ -259,6 +259,9 @@ func (d *drive) housekeeping(ctx context.Context) {
 		case <-tick.C:
 		}
 		d.tend(ctx)
+		if _, fresh := d.advance(); fresh {
+			d.publishAgain(ctx)
+		}
 		if time.Since(last) >= checkpointEvery {
 			last = time.Now()
 			if err := d.checkpoint(ctx, quietFor); err != nil && ctx.Err() == nil {

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hammockfs/hammock/crypt"
-	"github.com/hammockfs/hammock/fs/meta"
 	"github.com/hammockfs/hammock/net/swarm"
 	"github.com/hammockfs/hammock/net/wire"
 )
@@ -45,10 +44,51 @@ func keepersOf(owner crypt.OwnerKey, peers []swarm.Peer) []swarm.Peer {
 	return chosen
 }
 
-// publisher remembers which keeper has which head.
+// publisher remembers which keeper has which head, and which heads may go out.
 type publisher struct {
-	mu  sync.Mutex
-	has map[string]crypt.ID // peer -> the head it acknowledged
+	mu      sync.Mutex
+	has     map[string]crypt.ID // peer -> the head it acknowledged
+	offered *offer              // the newest that keepers may have; nil: none yet
+	pending *offer              // the next one, which waits for its stripes; nil: none
+}
+
+// offer is a head, and the stripes on this machine only that it may name. A
+// keeper replaces the head it has: with one that names what no peer has, the
+// loss of this machine would lose what the old head still led to, metadata and
+// data. So each waits for its stripes; a newer one does not take its place, or
+// a volume that is always written to would never publish.
+type offer struct {
+	head    []byte
+	counter uint64
+	needs   []uint64
+}
+
+// propose makes a head the next that goes out; stripes are what it needs.
+func (p *publisher) propose(o offer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.offered == nil || o.counter > p.offered.counter {
+		p.pending = &o
+	}
+}
+
+// advance lets a head go out for which all is on peers: the pending one, and
+// then the newest. unplaced is what is not there.
+func (p *publisher) advance(newest offer, unplaced map[uint64]bool) (*offer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.offered
+	for range 2 {
+		if p.pending == nil && newest.head != nil && (p.offered == nil || newest.counter > p.offered.counter) {
+			o := newest
+			p.pending = &o
+		}
+		if p.pending == nil || slices.ContainsFunc(p.pending.needs, func(s uint64) bool { return unplaced[s] }) {
+			break
+		}
+		p.offered, p.pending = p.pending, nil
+	}
+	return p.offered, p.offered != before
 }
 
 func (p *publisher) acknowledged(peer string, head crypt.ID) bool {
@@ -67,36 +107,39 @@ func (p *publisher) note(peer string, head crypt.ID) {
 	p.has[peer] = head
 }
 
-// errNotPlaced says that a head would lead to nowhere: a keeper replaces the
-// head it has, and with a new one whose metadata is only on this machine the
-// loss of this machine would lose what the old one still led to.
-var errNotPlaced = errors.New("its metadata is not on peers yet")
+// errNotPlaced says that a head would lead to nowhere.
+var errNotPlaced = errors.New("what the newest head names is not on peers yet")
 
-// metaPlaced says whether all metadata that a head leads through is on peers.
-func (d *drive) metaPlaced() bool {
-	for _, s := range d.cache.Closed() {
-		if s.Pinned && s.Class != meta.ClassData {
-			return false
-		}
+// advance gives the newest head that may go out, nil if there is none, and says
+// whether it is a new one.
+func (d *drive) advance() (*offer, bool) {
+	head, counter := d.db.Head(), d.db.Stats().Counter
+	needs := d.cache.Unplaced()
+	unplaced := make(map[uint64]bool, len(needs))
+	for _, s := range needs {
+		unplaced[s] = true
 	}
-	return true
+	return d.heads.advance(offer{head, counter, needs}, unplaced)
 }
 
-// publish sends the newest head to the keepers that do not have it yet and says
-// how many of how many have it now.
-func (d *drive) publish(ctx context.Context) (have, of int, err error) {
-	head := d.db.Head()
-	if head == nil {
-		return 0, 0, errors.New("there is no head yet")
-	}
-	id := crypt.HeadID(head)
+// publish sends the newest head that may go out to the keepers that do not have
+// it yet, and says its counter and how many of how many have it now.
+func (d *drive) publish(ctx context.Context) (counter uint64, have, of int, err error) {
+	o, _ := d.advance()
 	list := keepersOf(d.node.cert.Owner, d.node.swarm.Peers())
 	if err := d.succeeded(); err != nil {
-		return 0, len(list), err
+		return 0, 0, len(list), err
 	}
-	if len(list) > 0 && !d.metaPlaced() {
-		return 0, len(list), errNotPlaced
+	if o == nil {
+		return 0, 0, len(list), errNotPlaced
 	}
+	have, err = d.send(ctx, o.head, list)
+	return o.counter, have, len(list), err
+}
+
+// send gives a head to the keepers that do not have it yet.
+func (d *drive) send(ctx context.Context, head []byte, list []swarm.Peer) (have int, err error) {
+	id := crypt.HeadID(head)
 	var g errgroup.Group
 	for _, p := range list {
 		if d.heads.acknowledged(p.ID, id) {
@@ -120,48 +163,41 @@ func (d *drive) publish(ctx context.Context) (have, of int, err error) {
 	}
 	err = g.Wait()
 	if serr := d.succeeded(); serr != nil {
-		return 0, len(list), serr
+		return 0, serr
 	}
 	for _, p := range list {
 		if d.heads.acknowledged(p.ID, id) {
 			have++
 		}
 	}
-	return have, len(list), err
+	return have, err
 }
 
-// publishAgain offers the newest head to keepers that have just appeared.
+// publishAgain offers the newest head that may go out to keepers that do not
+// have it. That some of them cannot be reached is no error: they are asked again.
 func (d *drive) publishAgain(ctx context.Context) {
 	if d.db.Head() == nil || d.over.Load() {
 		return
 	}
-	if have, of, err := d.publish(ctx); err != nil && ctx.Err() == nil {
+	_, have, of, err := d.publish(ctx)
+	if err != nil && !errors.Is(err, errNotPlaced) && ctx.Err() == nil {
 		d.log.Warn("not every keeper has the newest head yet", "have", have, "of", of, "error", err)
 	}
 }
 
-// checkpoint publishes what has changed. Small data of files that have been
+// checkpoint makes a head of what has changed, here. Small data of files that have been
 // quiet that long moves into chunks first.
 func (d *drive) checkpoint(ctx context.Context, quiet time.Duration) error {
-	made, err := d.checkpointQuiet(ctx, quiet)
-	if made {
-		d.offer(ctx)
-	}
-	return err
-}
-
-// checkpointQuiet makes a head if something changed, and says whether it did.
-func (d *drive) checkpointQuiet(ctx context.Context, quiet time.Duration) (made bool, err error) {
 	if err := d.lockCheckpoints(ctx); err != nil {
-		return false, err
+		return err
 	}
 	defer d.unlockCheckpoints()
 	if err := d.volume.WriteBack(ctx, quiet); err != nil {
-		return false, err
+		return err
 	}
 	if !d.db.Dirty() {
-		return false, nil
+		return nil
 	}
-	err = d.publishLocally(ctx, false)
-	return err == nil, err
+	_, err := d.publishLocally(ctx, false)
+	return err
 }

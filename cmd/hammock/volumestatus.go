@@ -74,6 +74,9 @@ func (d *drive) keepersText() string {
 		return "not published yet"
 	}
 	have, of := d.published()
+	if o, _ := d.advance(); of > 0 && (o == nil || o.counter < d.db.Stats().Counter) {
+		return "waits for what it names to be on peers"
+	}
 	return fmt.Sprintf("with %d of %d keepers", have, of)
 }
 

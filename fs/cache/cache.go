@@ -131,6 +131,20 @@ func (c *Cache) Closed() []StripeInfo {
 	return out
 }
 
+// Unplaced lists the stripes with bytes that are on this machine only, in no order: those that are pinned, open ones
+// included.
+func (c *Cache) Unplaced() []uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []uint64
+	for _, s := range c.stripes {
+		if s.pinned && !s.partial && s.size > 0 {
+			out = append(out, s.number)
+		}
+	}
+	return out
+}
+
 // Has reports whether a stripe is wholly on this machine, open ones included.
 func (c *Cache) Has(number uint64) bool {
 	c.mu.Lock()

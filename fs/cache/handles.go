@@ -38,10 +38,7 @@ type handle struct {
 
 // acquire returns the open file of s, made when missing. Each acquire is
 // followed by one release.
-func (h *handles) acquire(s *stripe) (*handle, error) { return h.acquireIn(s, h.patience) }
-
-// acquireIn is acquire with its own limit for the wait for a descriptor.
-func (h *handles) acquireIn(s *stripe, patience time.Duration) (*handle, error) {
+func (h *handles) acquire(s *stripe) (*handle, error) {
 	if hd := h.cached(s); hd != nil {
 		return hd, nil
 	}
@@ -49,7 +46,7 @@ func (h *handles) acquireIn(s *stripe, patience time.Duration) (*handle, error) 
 		return nil, errGone
 	}
 	path := h.fs.PathJoin(h.dir, s.name)
-	f, err := h.open(path, patience)
+	f, err := h.open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open stripe file %s: %w", s.name, err)
 	}
@@ -67,14 +64,14 @@ func (h *handles) acquireIn(s *stripe, patience time.Duration) (*handle, error) 
 // scarceLimit is for how long an open waits while this process, or the system,
 // has no descriptor left; scarcePoll is how often it tries.
 const (
-	scarceLimit = 3 * time.Second
+	scarceLimit = 5 * time.Second
 	scarcePoll  = 10 * time.Millisecond
 )
 
 // open opens a file. Where no descriptor is left it closes idle files, and when
 // there are none either it waits: others give theirs back.
-func (h *handles) open(path string, patience time.Duration) (vfs.File, error) {
-	for until := time.Now().Add(patience); ; {
+func (h *handles) open(path string) (vfs.File, error) {
+	for until := time.Now().Add(h.patience); ; {
 		f, err := h.fs.OpenReadWrite(path, "stripes")
 		switch {
 		case !room.Scarce(err):

@@ -200,9 +200,8 @@ func (c *Cache) mend(number uint64, good []byte, off int) {
 	}
 }
 
-// overwrite writes what is good to have here. It waits for nothing.
 func (c *Cache) overwrite(s *stripe, p []byte, off int) error {
-	hd, err := c.handles.acquireIn(s, 0)
+	hd, err := c.handles.acquire(s)
 	if err != nil {
 		return err
 	}
