@@ -28,20 +28,33 @@ func (s *storm) happen(e event, r *round) {
 		}
 		_, err := n.signal(unix.SIGSTOP)
 		s.wrong(err)
-		time.Sleep(e.lasts)
+		s.last(e, r)
 		_, err = n.signal(unix.SIGCONT) // if it was killed meanwhile, nobody is there
 		s.wrong(err)
 	case "kill":
 		p := s.house.peers[e.peer]
 		s.wrong(s.killPeer(p))
-		time.Sleep(e.lasts)
+		s.last(e, r)
 		if r.end != "house" { // which starts them all
 			s.wrong(p.start())
 		}
 	case "part":
 		s.wrong(s.house.network.set(e.peer, "down"))
-		time.Sleep(e.lasts)
+		s.last(e, r)
 		s.wrong(s.house.network.set(e.peer, "up"))
+	case "full":
+		s.wrong(s.house.fill())
+		time.Sleep(e.lasts)
+		s.wrong(s.house.empty())
+	}
+}
+
+// last waits for the end of a fault: its time, or the next mount.
+func (s *storm) last(e event, r *round) {
+	time.Sleep(e.lasts)
+	if r.late() && e.peer >= 0 {
+		<-s.healed
+		s.note("peer %d is back", e.peer)
 	}
 }
 
@@ -89,12 +102,8 @@ func (s *storm) calm() error {
 	if err := h.awaitPeers(); err != nil {
 		return err
 	}
-	if _, err := h.main.run("sync", "--timeout", "2m"); err != nil {
+	if err := s.syncAll(); err != nil {
 		return err
-	}
-	for i, a := range s.actors {
-		a.history.restart()
-		s.synced[i] = a.history.synced
 	}
 	if _, err := h.main.run("cache", "drop"); err != nil {
 		return err

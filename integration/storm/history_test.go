@@ -107,8 +107,7 @@ func (h *history) adopt(what string, possible int, found map[int]*content) {
 	h.add(what, &state{names: s.names, files: files})
 }
 
-// restart forgets all but the newest state: what a recovery brought is what
-// every later one brings.
+// restart forgets all but the newest state: it is on peers.
 func (h *history) restart() { h.covered(h.last()) }
 
 // versions are those that a file's content may be made of, if the folder is as

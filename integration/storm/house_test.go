@@ -20,12 +20,18 @@ type house struct {
 	peers   []*node
 	network *network
 	words   string
+	disk    string // the small file system that the daemon's state lies on, or empty
 }
 
 // build makes a volume and its peers, and mounts it.
 func build(bin, base string, s *schedule) (h *house, err error) {
 	h = &house{base: base, bin: bin}
 	h.main = &node{name: "main", bin: bin, state: filepath.Join(base, "state"), dir: filepath.Join(base, "mnt")}
+	if s.small {
+		if err := h.mountDisk(); err != nil {
+			return h, err
+		}
+	}
 	if h.network, err = newNetwork(s.peers); err != nil {
 		return h, err
 	}
@@ -120,4 +126,7 @@ func (h *house) close() {
 		h.main.detach()
 	}
 	h.network.remove(len(h.peers))
+	if h.disk != "" {
+		_ = unix.Unmount(h.disk, unix.MNT_DETACH)
+	}
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,7 +16,7 @@ import (
 )
 
 // counts are what storms did.
-type counts struct{ kills, peerKills, recoveries, calls, syncs int }
+type counts struct{ kills, peerKills, recoveries, calls, syncs, damages int }
 
 func (c *counts) add(d counts) {
 	c.kills += d.kills
@@ -22,11 +24,12 @@ func (c *counts) add(d counts) {
 	c.recoveries += d.recoveries
 	c.calls += d.calls
 	c.syncs += d.syncs
+	c.damages += d.damages
 }
 
 func (c counts) String() string {
-	return fmt.Sprintf("%d kills of the daemon and %d of peers, %d recoveries, %d calls, %d syncs",
-		c.kills, c.peerKills, c.recoveries, c.calls, c.syncs)
+	return fmt.Sprintf("%d kills of the daemon and %d of peers, %d recoveries, disks damaged %d times, %d calls, %d syncs",
+		c.kills, c.peerKills, c.recoveries, c.damages, c.calls, c.syncs)
 }
 
 // errWrong is a read that gave bytes that were never written there.
@@ -38,6 +41,7 @@ type storm struct {
 	house  *house
 	actors []*actor
 	began  time.Time
+	healed chan struct{} // closed when the peers of a round may come back
 
 	mu     sync.Mutex // guards what follows
 	counts counts
@@ -122,6 +126,12 @@ func gone(err error) bool {
 
 // round has the actors work while things happen, and then looks at what is left.
 func (s *storm) round(r *round) error {
+	if err := s.damage(r); err != nil {
+		return fmt.Errorf("damage: %w", err)
+	}
+	s.healed = make(chan struct{})
+	heal := sync.OnceFunc(func() { close(s.healed) })
+	defer heal()
 	for _, a := range s.actors {
 		if err := a.begin(); err != nil {
 			return err
@@ -148,7 +158,10 @@ func (s *storm) round(r *round) error {
 	if !r.gentle() {
 		s.house.main.detach() // only now: what they asked of it has failed
 	}
-	happening.Wait()
+	if !r.late() {
+		heal()
+		happening.Wait()
+	}
 	for _, a := range s.actors {
 		if r.gentle() {
 			a.finish()
@@ -157,7 +170,25 @@ func (s *storm) round(r *round) error {
 			return err
 		}
 	}
-	return s.after(r)
+	if err := s.after(r); err != nil {
+		return fmt.Errorf("after %s: %w", r.end, err)
+	}
+	heal()
+	happening.Wait()
+	if err := s.compare(r.end == "recover"); err != nil {
+		return fmt.Errorf("after %s: %w", r.end, err)
+	}
+	return nil
+}
+
+// late says whether the node is mounted again before its peers are back.
+func (r *round) late() bool {
+	return r.healLate && r.end != "recover" && r.end != "quiet" && !r.fills()
+}
+
+// fills says whether the disk is full for a while.
+func (r *round) fills() bool {
+	return slices.ContainsFunc(r.events, func(e event) bool { return e.what == "full" })
 }
 
 // gentle says whether a round ends without a kill.
@@ -172,6 +203,9 @@ func (s *storm) excuse(a *actor, r *round, killed time.Time) error {
 	}
 	s.note("%s ended with: %v", a.name, a.failed)
 	if !r.gentle() && !a.failedAt.Before(killed) && gone(a.failed) {
+		return nil
+	}
+	if r.fills() && errors.Is(a.failed, syscall.ENOSPC) {
 		return nil
 	}
 	return fmt.Errorf("%s: what no fault excuses: %w", a.name, a.failed)
@@ -205,7 +239,7 @@ func (s *storm) after(r *round) error {
 		a.history.covered(max(a.history.synced, s.synced[i]))
 	}
 	if r.end == "remount" {
-		if _, err := h.main.run("unmount", h.main.dir, "--timeout", "60s"); err != nil {
+		if _, err := h.main.run("unmount", h.main.dir, "--timeout", "20s"); err != nil && !(r.late() && notAllSafe(err)) {
 			return err
 		}
 	}
@@ -228,10 +262,13 @@ func (s *storm) after(r *round) error {
 		}
 		s.note("mounted")
 	}
-	if err := s.compare(r.end == "recover"); err != nil {
-		return fmt.Errorf("after %s: %w", r.end, err)
-	}
 	return nil
+}
+
+// notAllSafe says whether an unmount ended well, but not with all on peers.
+func notAllSafe(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.ExitCode() == 3
 }
 
 // compare reads everything and looks whether it may be so.
@@ -268,10 +305,10 @@ func (s *storm) compare(recovered bool) error {
 		if err := errors.Join(a.removeLost(contents), a.end()); err != nil {
 			return fmt.Errorf("%s: remove what cannot be read: %w", a.name, err)
 		}
-		if recovered {
-			h.restart()
-		}
 		s.synced[i] = h.synced
+	}
+	if recovered {
+		return s.syncAll()
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ type event struct {
 type round struct {
 	damage   string // what is done to disks before it
 	hurt     []int  // to which peers
+	dropped  bool   // and the cache is dropped, so that it is met at once
 	length   time.Duration
 	events   []event
 	end      string
@@ -29,13 +30,14 @@ type round struct {
 
 // schedule is a storm as it was drawn.
 type schedule struct {
-	seed    uint64
-	policy  string
-	peers   int
-	spare   int // m
-	actors  int
-	options string
-	rounds  []round
+	seed   uint64
+	policy string
+	peers  int
+	spare  int   // m
+	weak   []int // the peers whose disks may be damaged
+	small  bool  // the daemon's state lies on a small disk, which fills up
+	actors int
+	rounds []round
 }
 
 // draw draws the storm of a seed. Links can be set down only where there is a
@@ -46,16 +48,25 @@ func draw(seed uint64, rounds int, links bool) *schedule {
 	if r.IntN(3) > 0 {
 		s.policy, s.peers, s.spare = "4+2", 6, 2
 	}
-	weak := r.Perm(s.peers)[:s.spare] // whose disks are bad
-	for range rounds {
-		s.rounds = append(s.rounds, s.drawRound(r, weak, links))
+	s.weak = r.Perm(s.peers)[:s.spare]
+	s.small = links && r.IntN(3) == 0
+	sound := rounds // rounds before the first disk is damaged
+	if r.IntN(2) == 0 {
+		sound = r.IntN(rounds)
+	}
+	for i := range rounds {
+		s.rounds = append(s.rounds, s.drawRound(r, i >= sound, links))
 	}
 	return s
 }
 
 var ends = []string{"kill", "kill", "kill", "kill", "house", "house", "remount", "quiet", "recover", "recover"}
 
-func (s *schedule) drawRound(r *rand.Rand, weak []int, links bool) round {
+var damages = []string{"rot", "segments", "wipe", "cache", ""}
+
+// drawRound draws a round. Once disks are damaged, their peers alone may also be
+// away, for with them all spare shards may be gone.
+func (s *schedule) drawRound(r *rand.Rand, damaged, links bool) round {
 	n := round{length: 500*time.Millisecond + time.Duration(r.Int64N(int64(2500*time.Millisecond))),
 		end: ends[r.IntN(len(ends))], healLate: r.IntN(3) == 0}
 	moment := func(of time.Duration) time.Duration { return time.Duration(r.Int64N(int64(of))) }
@@ -72,7 +83,17 @@ func (s *schedule) drawRound(r *rand.Rand, weak []int, links bool) round {
 	if links {
 		kinds = append(kinds, "part")
 	}
-	for _, peer := range r.Perm(s.peers)[:r.IntN(s.spare+1)] {
+	away := r.Perm(s.peers)[:r.IntN(s.spare+1)]
+	if damaged {
+		n.damage, n.hurt = damages[r.IntN(len(damages))], s.weak[:1+r.IntN(s.spare)]
+		away = s.weak[:len(away)]
+		n.dropped = r.IntN(2) == 0
+	}
+	if s.small && r.IntN(2) == 0 {
+		n.events = append(n.events, event{at: moment(n.length), what: "full", peer: -1, lasts: moment(n.length)})
+		n.end = []string{"kill", "house"}[r.IntN(2)]
+	}
+	for _, peer := range away {
 		n.events = append(n.events, event{at: moment(n.length), what: kinds[r.IntN(len(kinds))], peer: peer, lasts: moment(n.length)})
 	}
 	slices.SortFunc(n.events, func(a, b event) int { return int(a.at - b.at) })
@@ -93,7 +114,7 @@ func (e event) String() string {
 
 func (s *schedule) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %s on %d peers, %d actors, options %q\n", s.seed, s.policy, s.peers, s.actors, s.options)
+	fmt.Fprintf(&b, "seed %d: %s on %d peers, %d actors, small disk: %t\n", s.seed, s.policy, s.peers, s.actors, s.small)
 	for i, r := range s.rounds {
 		fmt.Fprintf(&b, "  round %d: ", i)
 		if r.damage != "" {
