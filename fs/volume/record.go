@@ -14,8 +14,8 @@ import (
 const batchBytes = 4 << 20
 
 // recording is what has changed of one file on its way into the journal. The
-// order is what makes a crash harmless: a clip first, so that it hits nothing
-// new; windows before the pages that hide them go; and before those, the sync
+// order is what makes a crash harmless: a clip first, with what it goes through, so
+// that it hits nothing new; windows before the pages that hide them go; and before those, the sync
 // of what the windows cite. For a power cut may keep the batch and tear the
 // chunks: what a window showed before comes back then, but no deleted page.
 type recording struct {
@@ -57,6 +57,7 @@ func (r *recording) run() error {
 	f := &r.in.file
 	if f.clipped {
 		r.b.Clip(r.in.ino, f.clip)
+		r.edge()
 	}
 	if err := r.windows(); err != nil {
 		return err
@@ -68,6 +69,21 @@ func (r *recording) run() error {
 		r.attr.Flags &^= flagPages
 	}
 	return r.commit()
+}
+
+// edge puts what is left of the window and the page that the clip goes through
+// beside the clip. A crash between this batch and the next would leave them whole,
+// with bytes behind the new end, which a later, larger size would show.
+func (r *recording) edge() {
+	f := &r.in.file
+	w, p := f.clip/meta.Window, f.clip/meta.Page
+	if win := f.windows[w]; win != nil && win.changed {
+		r.b.PutWindow(r.in.ino, w, win.extents)
+	}
+	if data := f.edits[p]; data != nil {
+		r.b.PutPage(r.in.ino, p, data)
+		r.attr.Flags |= flagPages
+	}
 }
 
 func (r *recording) windows() error {
