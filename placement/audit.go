@@ -22,6 +22,7 @@ const (
 	auditMost   = 8               // of such windows in a row
 	doubtFactor = 10              // so much oftener is a store looked at that failed lately
 	watchEvery  = time.Minute     // how often it is noted which stores are online
+	startGrace  = 3 * time.Minute // after a start, in which stores are expected to come
 	saveEvery   = 5 * time.Minute // how often standings are kept
 )
 
@@ -47,11 +48,12 @@ func (p *Placer) audits(ctx context.Context, own []byte) {
 	if len(own) == 8 {
 		a.cursor = binary.BigEndian.Uint64(own)
 	}
-	watch, saved := time.Time{}, p.cfg.Now()
+	began := p.cfg.Now()
+	watch, saved := began.Add(startGrace-watchEvery), began
 	for ctx.Err() == nil {
-		if now := p.cfg.Now(); now.Sub(watch) >= watchEvery || now.Before(watch) {
+		if now := p.cfg.Now(); now.Sub(watch) >= watchEvery || now.Sub(watch) < -startGrace {
 			watch = now
-			p.standings.watch(p.cfg.Stores.Stores())
+			p.standings.watch(p.cfg.Stores.Stores(), began)
 		}
 		if now := p.cfg.Now(); now.Sub(saved) >= saveEvery || now.Before(saved) {
 			saved = now
@@ -60,6 +62,9 @@ func (p *Placer) audits(ctx context.Context, own []byte) {
 		wait := a.next(ctx)
 		select {
 		case <-time.After(wait):
+		case <-p.standings.urgent:
+			saved = p.cfg.Now()
+			a.save(ctx)
 		case <-ctx.Done():
 		}
 	}
@@ -203,9 +208,12 @@ func (p *Placer) probe(ctx context.Context, rec *Record, from place, at span) st
 		}
 	case st == stateGood && time.Since(start) < auditLate:
 		p.standings.note(from.store, eventAnswered)
-	case st == stateGood || errors.Is(err, context.DeadlineExceeded):
+	case st == stateGood:
 		p.standings.note(from.store, eventLate)
-	case p.isOnline(from.store):
+	case !p.isOnline(from.store): // it has left meanwhile
+	case errors.Is(err, context.DeadlineExceeded):
+		p.standings.note(from.store, eventLate)
+	default:
 		p.standings.note(from.store, eventFailed)
 	}
 	return st

@@ -204,4 +204,3 @@ func (p *Placer) pay(ctx context.Context, d *Debt) (done bool, err error) {
 	p.stats.deleted.Add(1)
 	return true, nil
 }
-

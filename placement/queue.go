@@ -151,10 +151,22 @@ func sooner(a, b *item) bool {
 }
 
 func worse(a, b *item) bool {
-	if a.spare != b.spare {
-		return a.spare < b.spare
+	if x, y := a.danger(), b.danger(); x != y {
+		return x < y
 	}
 	return a.order < b.order
+}
+
+// unreadable is the danger of a stripe that cannot be read now: hardly anything can be done for it, and it is to hold up
+// nothing for which something can.
+const unreadable = MaxShards + 1
+
+// danger orders repairs, the smallest first.
+func (it *item) danger() int {
+	if it.spare < 0 {
+		return unreadable
+	}
+	return min(it.spare, MaxShards)
 }
 
 func (q *queue) end(it *item) {

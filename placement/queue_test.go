@@ -34,3 +34,29 @@ func TestBusy(t *testing.T) {
 	q.done(it)
 	want("done", true, false)
 }
+
+// TestWorstFirst: repairs go by how little a stripe can lose; what cannot be read holds up nothing that can.
+func TestWorstFirst(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	q := newQueue()
+	for stripe, spare := range map[uint64]int{1: 2, 2: -1, 3: 0, 4: MaxShards, 5: 1, 6: -4} {
+		q.addRepair(stripe, spare, time.Time{}, false)
+	}
+	var order []int
+	for {
+		it, _ := q.next(now, 1, true)
+		if it == nil {
+			break
+		}
+		order = append(order, it.spare)
+		q.done(it)
+	}
+	for i, want := range []int{0, 1, 2, MaxShards} {
+		if order[i] != want {
+			t.Fatalf("repaired in the order of %v", order)
+		}
+	}
+	if len(order) != 6 {
+		t.Fatal(order)
+	}
+}

@@ -1,10 +1,13 @@
 package placement
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/hammockfs/hammock/crypt"
@@ -99,7 +102,7 @@ func (p *Placer) mend(ctx context.Context, rec *Record) (outcome, error) {
 	if rec.held() == rec.Code.N() {
 		return p.sound(ctx, rec, before)
 	}
-	return p.rebuild(ctx, rec, states, demoted)
+	return p.rebuild(ctx, rec, before, demoted)
 }
 
 // sound ends a repair that had nothing to rebuild.
@@ -121,16 +124,14 @@ func (p *Placer) sound(ctx context.Context, rec *Record, before []byte) (outcome
 
 // look asks every hinted store for a group of its shard, or for what a read found to be broken: it may be mended by now.
 func (p *Placer) look(ctx context.Context, rec *Record, suspect map[place]span) []state {
-	infos := map[uint32]StoreInfo{}
-	for _, s := range p.stores() {
-		infos[s.Number] = s
-	}
+	v := p.view()
+	leaving := v.homes(rec) // what slow stores have is moved, and they are not waited for
 	states := make([]state, len(rec.Shards))
 	results := make(chan int)
 	asked := 0
 	for i, s := range rec.Shards {
-		info, ok := infos[s.Store]
-		if !ok || s.Store == 0 {
+		info := v.of[s.Store]
+		if info == nil || s.Store == 0 {
 			continue
 		}
 		states[i] = stateAway
@@ -138,7 +139,7 @@ func (p *Placer) look(ctx context.Context, rec *Record, suspect map[place]span) 
 			states[i] = stateShunned
 			continue
 		}
-		if !info.Online {
+		if !info.Online || info.Verdict == VerdictSlow && leaving {
 			continue
 		}
 		at, ok := suspect[place{i, s.Store}]
@@ -184,6 +185,9 @@ func (p *Placer) sample(ctx context.Context, rec *Record, from place, at span) e
 		return ErrWrongBytes
 	}
 	p.stats.fetched.Add(int64(len(got)))
+	if err != nil && ctx.Err() != nil && stateOf(err) == stateAway { // however the store says that it was cut off
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
 	return err
 }
 
@@ -225,45 +229,61 @@ func settle(rec *Record, states []state) map[uint32]error {
 	return demoted
 }
 
-// follow asks the other stores for shards that are nowhere: a hint may be older than a repair by another device.
-// Those that just failed are not believed, for one good group says nothing of the rest.
+// follow asks the other stores for shards that are nowhere: a hint may be older than a repair by another device, or the
+// store was away for long and is back. Those that just failed are not believed, for one good group says nothing of the rest.
+// Nor are all of a large swarm asked, but those to which the shards would go, and have gone before.
 func (p *Placer) follow(ctx context.Context, rec *Record, failed map[uint32]error) {
-	skip := map[uint32]bool{}
+	if !slices.ContainsFunc(rec.Shards, func(s Shard) bool { return s.Store == 0 }) {
+		return
+	}
+	skip := p.slow()
 	for _, s := range rec.Shards {
-		skip[s.Store] = s.Held
+		skip[s.Store] = skip[s.Store] || s.Held
 	}
 	for n := range failed {
 		skip[n] = true
 	}
-	for i := range rec.Shards {
-		if rec.Shards[i].Store != 0 {
+	for _, info := range p.likely(rec) {
+		if skip[info.Number] || !info.Online || !info.Verdict.sound() {
 			continue
 		}
-		for _, info := range elsewhere(p.stores()) {
-			if skip[info.Number] || !info.Online || !info.Verdict.sound() || ctx.Err() != nil {
+		for i := range rec.Shards {
+			if rec.Shards[i].Store != 0 {
 				continue
 			}
-			switch stateOf(p.sample(ctx, rec, place{i, info.Number}, p.anyGroup(rec, i))) {
-			case stateGood:
-				rec.Shards[i].Store, rec.Shards[i].Held = info.Number, true
-				skip[info.Number] = true
-			case stateAway:
-				skip[info.Number] = true // it would make each of the others wait as well
+			st := stateOf(p.sample(ctx, rec, place{i, info.Number}, p.anyGroup(rec, i)))
+			if ctx.Err() != nil {
+				return
 			}
-			if rec.Shards[i].Held {
+			if st == stateGood {
+				rec.Shards[i].Store, rec.Shards[i].Held = info.Number, true
+			}
+			if st != stateGone { // it has one; or it would make each of the others wait as well
 				break
 			}
 		}
 	}
 }
 
+// likely are the stores to which shards of a stripe may have gone, the likeliest first.
+func (p *Placer) likely(rec *Record) []StoreInfo {
+	const more = 8 // beyond a stripe's own number: weights have changed since
+	c := newChooser(binary.LittleEndian.Uint64(rec.Shards[0].ID[:]), elsewhere(p.stores()), p.cfg.Distinct)
+	slices.SortStableFunc(c.candidates, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
+	var list []StoreInfo
+	for i := range c.candidates[:min(rec.Code.N()+more, len(c.candidates))] {
+		list = append(list, c.candidates[i].info)
+	}
+	return list
+}
+
 // rebuild computes the shards that no store holds, and uploads them.
-func (p *Placer) rebuild(ctx context.Context, rec *Record, states []state, demoted map[uint32]error) (outcome, error) {
+func (p *Placer) rebuild(ctx context.Context, rec *Record, before []byte, demoted map[uint32]error) (outcome, error) {
 	if !p.chooserFor(rec, nil).any() { // nobody would take them
-		return p.unhoused(ctx, rec)
+		return p.unhoused(ctx, rec, before)
 	}
 	if p.readable(rec) > rec.Code.K { // what can take no more losses waits for nothing
-		if err := p.rate.wait(ctx, int(rec.ShardSize)*(2*rec.Code.N()-rec.held())); err != nil {
+		if err := p.rate.wait(ctx, int(rec.ShardSize)*(rec.Code.K+rec.Code.N()-rec.held())); err != nil {
 			return outcome{}, err
 		}
 	}
@@ -287,11 +307,13 @@ func (p *Placer) rebuild(ctx context.Context, rec *Record, states []state, demot
 }
 
 // unhoused ends a repair for which there is no store: the record says what is true.
-func (p *Placer) unhoused(ctx context.Context, rec *Record) (outcome, error) {
+func (p *Placer) unhoused(ctx context.Context, rec *Record, before []byte) (outcome, error) {
 	reasons := map[uint32]error{}
 	p.chooserFor(rec, reasons)
-	if err := p.journalRecord(ctx, rec, true); err != nil {
-		return outcome{}, err
+	if string(rec.Append(nil)) != string(before) {
+		if err := p.journalRecord(ctx, rec, true); err != nil {
+			return outcome{}, err
+		}
 	}
 	out := outcomeOf(rec, reasons)
 	out.stuck = true
@@ -305,21 +327,38 @@ func (p *Placer) shunned(rec *Record) bool {
 
 // leaveSlow gives up shards at slow stores, as many as other stores would take.
 func (p *Placer) leaveSlow(rec *Record, demoted map[uint32]error) {
-	slow := map[uint32]bool{}
-	for _, s := range p.stores() {
-		slow[s.Number] = s.Verdict == VerdictSlow
+	slow := p.slow()
+	if len(slow) == 0 {
+		return
+	}
+	others := p.chooserFor(rec, nil)
+	for i := range rec.Shards {
+		if !rec.Shards[i].Held { // it needs a home as well
+			others.next()
+		}
 	}
 	for i := range rec.Shards {
 		s := &rec.Shards[i]
 		if !s.Held || !slow[s.Store] {
 			continue
 		}
-		if n := p.chooserFor(rec, nil).next(); n == 0 || slow[n] {
+		if n := others.next(); n == 0 || slow[n] {
 			return
 		}
 		demoted[s.Store] = errSlow
 		s.Held, s.Store = false, 0
 	}
+}
+
+// slow are the stores that are slow.
+func (p *Placer) slow() map[uint32]bool {
+	slow := map[uint32]bool{}
+	for _, s := range p.stores() {
+		if s.Verdict == VerdictSlow {
+			slow[s.Number] = true
+		}
+	}
+	return slow
 }
 
 // recover brings the bytes of all shards that are not held: from the local copy if it is good, else from stores.

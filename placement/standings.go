@@ -30,6 +30,7 @@ type standings struct {
 	notes   Notes // nil: nothing is kept
 	away    time.Duration
 	now     func() time.Time
+	urgent  chan struct{}                 // somebody was caught lying: it is kept at once
 	changed func(store uint32, v Verdict) // a verdict that matters to repair is new; called without mu
 
 	mu       sync.Mutex
@@ -37,6 +38,8 @@ type standings struct {
 	verdicts map[uint32]Verdict    // as of the last look
 	told     map[uint32][]evidence // lies and losses that are counted already, newest last
 	dirty    map[uint32]bool
+	offline  map[uint32]bool // as of the last look
+	looked   map[uint32]bool // since the start
 	watched  time.Time
 }
 
@@ -49,8 +52,8 @@ type evidence struct {
 const mostEvidence = 256
 
 func newStandings(cfg *Config) *standings {
-	return &standings{notes: cfg.Notes, away: cfg.AwayLimit, now: cfg.Now, changed: func(uint32, Verdict) {},
-		of: map[uint32]*Standing{}, verdicts: map[uint32]Verdict{}, told: map[uint32][]evidence{}, dirty: map[uint32]bool{}}
+	return &standings{notes: cfg.Notes, away: cfg.AwayLimit, now: cfg.Now, urgent: make(chan struct{}, 1), changed: func(uint32, Verdict) {},
+		of: map[uint32]*Standing{}, verdicts: map[uint32]Verdict{}, told: map[uint32][]evidence{}, dirty: map[uint32]bool{}, offline: map[uint32]bool{}, looked: map[uint32]bool{}}
 }
 
 // load brings back what an earlier run knew. A value that does not parse is forgotten: it is learned again.
@@ -117,7 +120,7 @@ func (s *standings) note(store uint32, e event) {
 	st.note(e)
 	s.dirty[store] = true
 	s.mu.Unlock()
-	s.judge(store, true)
+	s.judge(store)
 }
 
 // blame takes a shard that a store lost or lied about, unless it is known already.
@@ -145,34 +148,37 @@ func (s *standings) audited(store uint32) {
 	s.get(store).Audits++
 }
 
-// watch looks at which stores are online.
-func (s *standings) watch(infos []StoreInfo) {
-	s.mu.Lock()
+// watch looks at which stores are online. While none is, it is this node that is away, and nothing is held against anybody.
+// began is when this run did: who was away before it and is still is taken to have been away between the runs as well.
+func (s *standings) watch(infos []StoreInfo, began time.Time) {
 	now := s.now()
-	gap := time.Duration(0)
-	if !s.watched.IsZero() {
-		gap = now.Sub(s.watched)
-	}
-	first := s.watched.IsZero()
+	alone := !slices.ContainsFunc(infos, func(i StoreInfo) bool { return i.Online && !i.Here })
 	var gone []uint32 // away for so long that what can lose no more is not to wait for them
-	s.watched = now
+	s.mu.Lock()
+	last := s.watched
+	if last.IsZero() {
+		last = began
+	}
+	if s.watched = now; alone {
+		s.mu.Unlock()
+		return
+	}
 	for i := range infos {
-		st := s.get(infos[i].Number)
-		before := st.Away
-		if first && st.At != 0 {
-			st.watch(infos[i].Online, now.Sub(time.Unix(0, st.At)))
-		} else {
-			st.watch(infos[i].Online, gap)
+		n, st := infos[i].Number, s.get(infos[i].Number)
+		before, gap := st.Away, now.Sub(last)
+		if before > 0 && !infos[i].Online && st.At != 0 && !s.looked[n] {
+			gap = now.Sub(time.Unix(0, st.At))
 		}
-		if before < awayGrace && st.Away >= awayGrace {
-			gone = append(gone, infos[i].Number)
-		}
+		s.looked[n], s.offline[n], s.dirty[n] = true, !infos[i].Online, true
+		st.watch(infos[i].Online, gap)
 		st.age(now)
-		s.dirty[infos[i].Number] = true
+		if before < awayGrace && st.Away >= awayGrace {
+			gone = append(gone, n)
+		}
 	}
 	s.mu.Unlock()
 	for i := range infos {
-		s.judge(infos[i].Number, infos[i].Online)
+		s.judge(infos[i].Number)
 	}
 	for _, n := range gone {
 		s.changed(n, VerdictAway)
@@ -180,11 +186,17 @@ func (s *standings) watch(infos []StoreInfo) {
 }
 
 // judge tells of a verdict that has changed so that shards have to be looked at.
-func (s *standings) judge(store uint32, online bool) {
+func (s *standings) judge(store uint32) {
 	s.mu.Lock()
-	v, old := s.get(store).Judge(online, s.away), s.verdicts[store]
+	v, old := s.get(store).Judge(!s.offline[store], s.away), s.verdicts[store]
 	s.verdicts[store] = v
 	s.mu.Unlock()
+	if v == VerdictLiar && v != old {
+		select {
+		case s.urgent <- struct{}{}:
+		default:
+		}
+	}
 	if v != old && (v.last() || !v.sound() || old != 0 && !old.sound()) {
 		s.changed(store, v)
 	}
@@ -198,7 +210,7 @@ func (s *standings) set(store uint32, change func(*Standing)) {
 	delete(s.told, store)
 	s.dirty[store] = true
 	s.mu.Unlock()
-	s.judge(store, true)
+	s.judge(store)
 }
 
 // annotate completes what is known of stores.
@@ -211,6 +223,7 @@ func (s *standings) annotate(infos []StoreInfo) []StoreInfo {
 			st = &Standing{}
 		}
 		infos[i].away = st.Away
+		s.offline[infos[i].Number] = !infos[i].Online
 		infos[i].Verdict = st.Judge(infos[i].Online, s.away)
 		if s.notes != nil || infos[i].Reliability == 0 {
 			infos[i].Reliability = st.Reliability()

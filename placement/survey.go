@@ -2,6 +2,7 @@ package placement
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 	"time"
@@ -109,11 +110,11 @@ func (p *Placer) surveyOnce(ctx context.Context, census map[uint32]bool, all boo
 	if err != nil {
 		return err
 	}
-	for spare := 1; spare <= MaxShards; spare++ {
-		if !dangers[spare] {
+	for danger := 1; danger <= unreadable; danger++ {
+		if !dangers[danger] {
 			continue
 		}
-		if _, err := p.surveyPass(ctx, spare, census, all); err != nil {
+		if _, err := p.surveyPass(ctx, danger, census, all); err != nil {
 			return err
 		}
 	}
@@ -123,9 +124,8 @@ func (p *Placer) surveyOnce(ctx context.Context, census map[uint32]bool, all boo
 // surveyWindow is how many records are read at once: no iterator is open while the queue is full.
 const surveyWindow = 1024
 
-// surveyPass queues the stripes that can take just spare more losses (zero: or fewer), and tells of which other degrees
-// there are some.
-func (p *Placer) surveyPass(ctx context.Context, spare int, census map[uint32]bool, all bool) (map[int]bool, error) {
+// surveyPass queues the stripes of one degree of danger, and tells of which other degrees there are some.
+func (p *Placer) surveyPass(ctx context.Context, danger int, census map[uint32]bool, all bool) (map[int]bool, error) {
 	dangers := map[int]bool{}
 	for cursor, end := uint64(0), false; !end; {
 		infos := p.view()
@@ -135,7 +135,8 @@ func (p *Placer) surveyPass(ctx context.Context, spare int, census map[uint32]bo
 			cursor = stripe
 			n++
 			if it := infos.appraise(record, census, all); it != nil {
-				if dangers[max(it.spare, 0)] = true; max(it.spare, 0) == spare {
+				dangers[it.danger()] = true
+				if it.danger() == danger {
 					found = append(found, it)
 				}
 			}
@@ -152,13 +153,17 @@ func (p *Placer) surveyPass(ctx context.Context, spare int, census map[uint32]bo
 	return dangers, nil
 }
 
-// queueRepairs queues repairs, and waits while there are too many.
+// queueRepairs queues repairs, and waits while there are too many. Where all that are queued have failed and wait for their
+// next try, it leaves the rest to a later survey.
 func (p *Placer) queueRepairs(ctx context.Context, found []*item) error {
 	for _, it := range found {
 		p.mu.Lock()
 		for len(p.queue.repairs) >= queueMost && p.queue.repairs[it.stripe] == nil {
-			changed := p.changed
+			changed, idle := p.changed, p.queue.idle(time.Now())
 			p.mu.Unlock()
+			if idle {
+				return nil
+			}
 			select {
 			case <-changed:
 			case <-ctx.Done():
@@ -202,9 +207,9 @@ func (v view) appraise(record []byte, census map[uint32]bool, all bool) *item {
 	c := v.condition(&rec)
 	it := &item{stripe: rec.Stripe, spare: c.readable - rec.Code.K, size: c.missing * int(rec.ShardSize), look: all}
 	for _, s := range rec.Shards {
-		it.look = it.look || s.Held && census[s.Store] && c.missing == 0
+		it.look = it.look || s.Held && census[s.Store]
 	}
-	if it.look || c.missing > 0 && v.homes(&rec) || c.shunned > 0 && c.missing > 0 {
+	if it.look || c.missing > 0 && v.homes(&rec) {
 		return it
 	}
 	return nil
@@ -290,10 +295,14 @@ func (p *Placer) Conditions() func(record []byte) (Condition, error) {
 // returns when that is done as far as it can be. With now it is not held back by the limit on repairs. report is told how
 // many repairs wait.
 func (p *Placer) RepairAll(ctx context.Context, now bool, report func(waiting int)) error {
+	if p.cfg.Records == nil {
+		return errors.New("the placer does not know what stripes there are")
+	}
 	if now {
 		p.rate.suspend()
 		defer p.rate.resume()
 	}
+	p.Kick()
 	p.survey.mu.Lock()
 	p.survey.all, p.survey.wanted = true, true
 	round := p.survey.rounds
