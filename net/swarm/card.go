@@ -33,13 +33,14 @@ type card struct {
 	Addrs       []string `cbor:"8,keyasint"`
 }
 
-// device is a card that has been checked.
+// device is a card that has been checked, or, from decodeCard, is to be.
 type device struct {
 	card
-	cert crypt.Certificate
-	id   peer.ID
-	raw  []byte
-	hash crypt.ID
+	cert   crypt.Certificate
+	id     peer.ID
+	raw    []byte
+	hash   crypt.ID
+	signed signed
 }
 
 func signCard(swarm crypt.ID, d *crypt.Device, c card, now time.Time) (*device, error) {
@@ -56,25 +57,44 @@ func signCard(swarm crypt.ID, d *crypt.Device, c card, now time.Time) (*device, 
 
 // parseCard checks everything about a card but whether its owner is a member.
 func parseCard(swarm crypt.ID, raw []byte, now time.Time) (*device, error) {
+	d, err := decodeCard(raw)
+	if err == nil {
+		err = d.verify(swarm, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// decodeCard is parseCard without the signatures, see decodeRecord.
+func decodeCard(raw []byte) (*device, error) {
 	if len(raw) > maxCard {
 		return nil, fmt.Errorf("a device card of %d bytes, at most %d are allowed", len(raw), maxCard)
 	}
 	d := &device{raw: raw, hash: crypt.Sum(raw)}
-	s, err := openSigned(raw, &d.card)
-	if err != nil {
+	var err error
+	if d.signed, err = openSigned(raw, &d.card); err != nil {
 		return nil, fmt.Errorf("read a device card: %w", err)
 	}
 	if err := d.card.check(); err != nil {
 		return nil, err
 	}
-	if d.cert, err = checkCertificate(d.Certificate, now); err != nil {
-		return nil, err
-	}
-	if err := d.cert.Device.Verify(contextCard, swarm, s.Body, s.Signature); err != nil {
-		return nil, fmt.Errorf("a device card is not signed for this swarm: %w", err)
+	if d.cert, err = crypt.ParseCertificate(d.Certificate); err != nil {
+		return nil, fmt.Errorf("read a device's certificate: %w", err)
 	}
 	d.id, err = peerID(d.cert.Device)
 	return d, err
+}
+
+func (d *device) verify(swarm crypt.ID, now time.Time) error {
+	if err := d.cert.Verify(now); err != nil {
+		return fmt.Errorf("a device's certificate: %w", err)
+	}
+	if err := d.cert.Device.Verify(contextCard, swarm, d.signed.Body, d.signed.Signature); err != nil {
+		return fmt.Errorf("a device card is not signed for this swarm: %w", err)
+	}
+	return nil
 }
 
 func checkCertificate(raw []byte, now time.Time) (crypt.Certificate, error) {

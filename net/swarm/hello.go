@@ -142,6 +142,10 @@ func (s *Swarm) believe(h *hello, id peer.ID) error {
 // the other side has proved that it belongs to it.
 func (s *Swarm) answerHello(ns network.Stream) {
 	id := ns.Conn().RemotePeer()
+	if !s.mayGreet(ns.Conn()) {
+		ns.ResetWithError(network.StreamRateLimited)
+		return
+	}
 	ns.SetDeadline(time.Now().Add(helloTime))
 	var h hello
 	if err := readFrame(ns, &h); err != nil {
@@ -173,7 +177,12 @@ func (s *Swarm) answer(ns network.Stream, id peer.ID, free int64) error {
 	}
 	told := mine.Digest
 	if !first.Same {
-		err := s.hearAll(ns, &first)
+		end, err := s.hearing(id)
+		if err != nil {
+			return err
+		}
+		err = s.hearAll(ns, &first)
+		end()
 		if err == nil {
 			told, err = s.tellAll(ns)
 		}
@@ -183,6 +192,19 @@ func (s *Swarm) answer(ns network.Stream, id peer.ID, free int64) error {
 	}
 	s.greeted(id, free, told)
 	return nil
+}
+
+// hearing waits for the turn of a device that has shown to be a member's.
+func (s *Swarm) hearing(id peer.ID) (end func(), err error) {
+	s.mu.RLock()
+	d := s.known(id)
+	s.mu.RUnlock()
+	if d == nil {
+		return nil, ErrNotMember
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, helloTime)
+	defer cancel()
+	return s.hellos.hearing(ctx, d.cert.Owner)
 }
 
 // tellAll sends all records and cards; told is their digest.
@@ -215,34 +237,6 @@ func take(raws [][]byte, room *int) (head, rest [][]byte) {
 		}
 	}
 	return raws, nil
-}
-
-// hearAll reads what tellAll of the other side sends, first being read already.
-func (s *Swarm) hearAll(ns network.Stream, first *gossip) error {
-	var records, cards [][]byte
-	for size := 0; ; {
-		g := first
-		if first = nil; g == nil {
-			g = new(gossip)
-			if err := readFrame(ns, g); err != nil {
-				return fmt.Errorf("hear what is known there: %w", err)
-			}
-		}
-		for _, raw := range append(g.Records, g.Cards...) {
-			size += len(raw) + 8
-		}
-		if size > maxGossip {
-			return fmt.Errorf("hear what is known there: more than %d bytes", maxGossip)
-		}
-		records, cards = append(records, g.Records...), append(cards, g.Cards...)
-		if g.Last {
-			break
-		}
-	}
-	if err := s.learn(records, cards); err != nil {
-		s.cfg.Log.Debug("a part of the gossip was left out", "peer", ns.Conn().RemotePeer(), "error", err)
-	}
-	return nil
 }
 
 // greeted notes that both sides know each other. told is the digest of what the

@@ -36,17 +36,28 @@ func (s *Swarm) takeCards(raws [][]byte, at time.Time) (changed bool, err error)
 	for _, d := range s.cards {
 		have[d.hash] = true
 	}
+	wrong := 0
 	for _, raw := range raws {
 		if have[crypt.Sum(raw)] {
 			continue
 		}
-		d, bad := parseCard(s.roster.id, raw, at)
-		if bad == nil && s.member(d.cert.Owner) == nil {
+		d, bad := decodeCard(raw)
+		switch {
+		case bad != nil:
+		case s.member(d.cert.Owner) == nil:
 			bad = ErrNotMember
+		case s.cards[d.id] != nil && !d.beats(s.cards[d.id]):
+			continue
+		default:
+			bad = d.verify(s.roster.id, at)
 		}
 		if bad != nil {
 			if err == nil {
 				err = bad
+			}
+			if wrong++; wrong >= maxWrong {
+				err = errors.Join(err, errTooWrong)
+				break
 			}
 			continue
 		}

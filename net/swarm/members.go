@@ -2,6 +2,8 @@ package swarm
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -48,31 +50,53 @@ func newRoster(rawGenesis []byte) (*roster, error) {
 	}, nil
 }
 
+// maxWrong is how many records or cards of one lot may be wrong. Somebody who
+// sends more wants to keep this node busy with their signatures; the rest of his
+// lot is not looked at.
+const maxWrong = 64
+
+var errTooWrong = errors.New("too much of it is wrong, the rest was not looked at")
+
 // merge takes in foreign records. Those that lead to the founder by no path are
-// dropped again; err is the first reason why a record was refused.
+// dropped, and their signatures never looked at; err is the first reason why a
+// record was refused.
 func (r *roster) merge(raws [][]byte) (changed bool, err error) {
+	wrong := 0
+	refuse := func(bad error) bool {
+		if err == nil {
+			err = bad
+		}
+		wrong++
+		return wrong >= maxWrong
+	}
 	var added []*entry
 	for _, raw := range raws {
 		if r.hashes[crypt.Sum(raw)] {
 			continue
 		}
-		e, bad := parseRecord(r.id, raw)
-		if bad != nil {
-			if err == nil {
-				err = bad
-			}
-			continue
+		e, bad := decodeRecord(raw)
+		if bad == nil {
+			added = append(added, e)
+		} else if refuse(bad) {
+			return false, errors.Join(err, errTooWrong)
 		}
-		added = append(added, e)
 	}
+	// The best first: of those that it beats no signature is looked at.
+	slices.SortStableFunc(added, func(a, b *entry) int { return cmp.Compare(b.Number, a.Number) })
 	for len(added) > 0 {
 		rest := added[:0:0]
 		reach := r.reachable()
 		for _, e := range added {
-			if !reach[e.inviter] {
+			switch {
+			case !reach[e.inviter]:
 				rest = append(rest, e)
-			} else if r.put(e) {
-				changed = true
+			case !r.wants(e):
+			default:
+				if bad := e.verify(r.id); bad == nil {
+					changed = r.put(e) || changed
+				} else if refuse(bad) {
+					return changed, errors.Join(err, errTooWrong)
+				}
 			}
 		}
 		if len(rest) == len(added) {
@@ -83,17 +107,22 @@ func (r *roster) merge(raws [][]byte) (changed bool, err error) {
 	return changed, err
 }
 
-// put stores one record unless a better one is there or a limit is reached.
+// wants says whether a record would be kept: none better is there, and no limit
+// is reached.
+func (r *roster) wants(e *entry) bool {
+	if old := r.edges[edge{e.inviter, e.Owner}]; old != nil {
+		return e.beats(old)
+	}
+	return len(r.edges) < maxRecords && r.issuedBy(e.inviter) < maxByInviter
+}
+
+// put stores one record if it is wanted.
 func (r *roster) put(e *entry) bool {
-	k := edge{e.inviter, e.Owner}
-	old := r.edges[k]
-	if old == nil && (len(r.edges) >= maxRecords || r.issuedBy(e.inviter) >= maxByInviter) {
+	if !r.wants(e) {
 		return false
 	}
-	if old != nil {
-		if !e.beats(old) {
-			return false
-		}
+	k := edge{e.inviter, e.Owner}
+	if old := r.edges[k]; old != nil {
 		delete(r.hashes, old.hash)
 	}
 	r.edges[k], r.hashes[e.hash] = e, true

@@ -97,7 +97,7 @@ func (p *party) config() Config {
 }
 
 var hasty = limits{
-	prove: 300 * time.Millisecond, unproven: 4, accepts: pace{1000, 1000}, strangers: pace{1000, 1000}, sameAddress: 100,
+	prove: 300 * time.Millisecond, unproven: 4, accepts: pace{1000, 1000}, strangers: pace{1000, 1000}, sameAddress: 100, greets: pace{1000, 1000}, gossips: pace{1000, 1000},
 	refresh: time.Minute, gap: 20 * time.Millisecond, tick: 20 * time.Millisecond,
 	firstRetry: 50 * time.Millisecond, lastRetry: 200 * time.Millisecond,
 }

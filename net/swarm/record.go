@@ -28,10 +28,12 @@ type record struct {
 	Certificate []byte         `cbor:"9,keyasint"`
 }
 
-// entry is a record that has been checked.
+// entry is a record that has been checked, or, from decodeRecord, is to be.
 type entry struct {
 	record
 	inviter crypt.OwnerKey
+	cert    crypt.Certificate
+	signed  signed
 	raw     []byte
 	hash    crypt.ID
 }
@@ -51,25 +53,51 @@ func signRecord(swarm crypt.ID, d *crypt.Device, r record) (*entry, error) {
 // parseRecord checks everything about a record but whether its inviter is a
 // member, which other records decide.
 func parseRecord(swarm crypt.ID, raw []byte) (*entry, error) {
+	e, err := decodeRecord(raw)
+	if err == nil {
+		err = e.verify(swarm)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// decodeRecord is parseRecord without the signatures, which take a hundred times
+// as long: what is of no use anyway is told by what it says.
+func decodeRecord(raw []byte) (*entry, error) {
 	if len(raw) > maxRecord {
 		return nil, fmt.Errorf("a member record of %d bytes, at most %d are allowed", len(raw), maxRecord)
 	}
-	var r record
-	s, err := openSigned(raw, &r)
-	if err != nil {
+	e := &entry{raw: raw}
+	var err error
+	if e.signed, err = openSigned(raw, &e.record); err != nil {
 		return nil, fmt.Errorf("read a member record: %w", err)
 	}
-	if err := r.check(); err != nil {
+	if err := e.check(); err != nil {
 		return nil, err
 	}
-	cert, err := inviterOf(&r)
-	if err != nil {
-		return nil, err
+	if e.cert, err = crypt.ParseCertificate(e.Certificate); err != nil {
+		return nil, fmt.Errorf("read the certificate in a member record: %w", err)
 	}
-	if err := cert.Device.Verify(contextRecord, swarm, s.Body, s.Signature); err != nil {
-		return nil, fmt.Errorf("a member record is not signed for this swarm: %w", err)
+	e.inviter, e.hash = e.cert.Owner, crypt.Sum(raw)
+	return e, nil
+}
+
+// verify checks the signatures: of the certificate as of the time that the
+// record claims, for records outlive the devices that signed them, and of the
+// record.
+func (e *entry) verify(swarm crypt.ID) error {
+	if err := e.cert.Verify(time.Unix(e.Issued, 0)); err != nil {
+		return fmt.Errorf("the certificate in a member record: %w", err)
 	}
-	return &entry{record: r, inviter: cert.Owner, raw: raw, hash: crypt.Sum(raw)}, nil
+	if e.cert.Rights&crypt.RightInvite == 0 {
+		return fmt.Errorf("a member record of a device that may not invite")
+	}
+	if err := e.cert.Device.Verify(contextRecord, swarm, e.signed.Body, e.signed.Signature); err != nil {
+		return fmt.Errorf("a member record is not signed for this swarm: %w", err)
+	}
+	return nil
 }
 
 func (r *record) check() error {
@@ -82,22 +110,6 @@ func (r *record) check() error {
 		return fmt.Errorf("a member record with a negative figure")
 	}
 	return checkText("the name in a member record", r.Name, maxName)
-}
-
-// inviterOf checks the certificate of the signing device as of the time that the
-// record claims: records outlive the devices that signed them.
-func inviterOf(r *record) (crypt.Certificate, error) {
-	cert, err := crypt.ParseCertificate(r.Certificate)
-	if err != nil {
-		return cert, fmt.Errorf("read the certificate in a member record: %w", err)
-	}
-	if err := cert.Verify(time.Unix(r.Issued, 0)); err != nil {
-		return cert, fmt.Errorf("the certificate in a member record: %w", err)
-	}
-	if cert.Rights&crypt.RightInvite == 0 {
-		return cert, fmt.Errorf("a member record of a device that may not invite")
-	}
-	return cert, nil
 }
 
 // beats says whether e replaces old, the same on every node.

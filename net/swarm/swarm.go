@@ -58,6 +58,7 @@ type Swarm struct {
 	cert    crypt.Certificate
 	host    host.Host
 	gate    *gater
+	hellos  *hellos
 	dht     *dht.IpfsDHT // nil if not wanted
 	traffic traffic
 
@@ -93,6 +94,8 @@ type limits struct {
 	// sameAddress is how many connections one address may have open that are not
 	// members'; of the unproven in all it is a part.
 	sameAddress int
+	greets      pace          // hellos of one owner's devices
+	gossips     pace          // of those, the ones that tell all they know
 	refresh     time.Duration // a hello at least this often
 	gap         time.Duration // and not more often than this
 	tick        time.Duration
@@ -102,7 +105,7 @@ type limits struct {
 
 var usualLimits = limits{
 	prove: 10 * time.Second, unproven: 128,
-	accepts: pace{20, 100}, strangers: pace{2, 40}, sameAddress: 32,
+	accepts: pace{20, 100}, strangers: pace{2, 40}, sameAddress: 32, greets: pace{20, 200}, gossips: pace{2, 60},
 	refresh: time.Minute, gap: 300 * time.Millisecond, tick: 500 * time.Millisecond,
 	firstRetry: time.Second, lastRetry: 5 * time.Minute,
 }
@@ -170,7 +173,7 @@ func load(cfg Config, lim limits) (*Swarm, error) {
 }
 
 func (s *Swarm) start(ctx context.Context) error {
-	s.gate = newGater(s)
+	s.gate, s.hellos = newGater(s), newHellos(&s.limits)
 	for _, step := range []func() error{s.listen, s.renewCard, s.saveFirst, s.discover, s.answerAll} {
 		if err := step(); err != nil {
 			return err
