@@ -25,7 +25,7 @@ const (
 	blockBudget   = 64 << 20              // opened blocks
 	metaBudget    = 96 << 20              // index, tree nodes
 	placeBudget   = 96 << 20              // shards in flight
-	depotBudget   = 32 << 20              // others' shards in flight
+	flightBudget  = 48 << 20              // others' shards in flight, either way
 	depotReserve  = 16 << 20              // on disk, for the index of the depot
 	journalBudget = 64 << 20              // on disk, not in memory
 )
@@ -84,7 +84,8 @@ func startNode(ctx context.Context, st state, k *crypt.Keyring, o nodeOptions) (
 	}
 	_, reserve := st.shares("depot")
 	n.depot, err = depot.Open(depot.Config{FS: vfs.Default, Dir: st.path("depot"), Capacity: max(n.set.Give, 1<<20),
-		Log: o.log, Memory: depotBudget, Reserve: min(reserve, depotReserve)})
+		Log: o.log, Reserve: min(reserve, depotReserve),
+		Memory: flightBudget + 1<<20}) // what the server lets in never waits here, where turns go by arrival
 	if err != nil {
 		return nil, fmt.Errorf("open what is kept for others: %w", err)
 	}
@@ -107,9 +108,11 @@ func (n *node) connect(ctx context.Context, o nodeOptions) error {
 	meter := new(wire.Meter)
 	n.client = wire.NewClient(wire.ClientConfig{Dialer: wire.OverSwarm(n.swarm), Device: n.device,
 		Certificate: n.keys.Certificate, Owner: n.cert.Owner, Swarm: n.swarm.ID(), Meter: meter})
+	limits := wire.DefaultLimits()
+	limits.TotalBytes = flightBudget
 	n.server = wire.NewServer(wire.ServerConfig{
 		Swarm: n.swarm.ID(), Depot: depotServer{n.depot, n.set.Give > 0}, Keeper: n.depot, Door: wire.OverSwarm(n.swarm),
-		Info: n.info, Errors: wireError, Meter: meter, Log: o.log,
+		Info: n.info, Errors: wireError, Limits: limits, Meter: meter, Log: o.log,
 	})
 	n.applyAllowances() // before the first put
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -49,13 +49,15 @@ func (s *Swarm) takeCards(raws [][]byte, at time.Time) (changed bool, err error)
 		case s.cards[d.id] != nil && !d.beats(s.cards[d.id]):
 			continue
 		default:
-			bad = d.verify(s.roster.id, at)
+			if bad = d.verify(s.roster.id, at); bad != nil {
+				wrong++
+			}
 		}
 		if bad != nil {
 			if err == nil {
 				err = bad
 			}
-			if wrong++; wrong >= maxWrong {
+			if wrong >= maxWrong {
 				err = errors.Join(err, errTooWrong)
 				break
 			}

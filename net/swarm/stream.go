@@ -48,6 +48,19 @@ func (s *Swarm) membersOnly(h Handler) network.StreamHandler {
 	}
 }
 
+// Origin is the network that an accepted stream comes from: what one household
+// can hardly have many of. Empty where it has no IP address, as through a relay.
+func Origin(st Stream) string {
+	ns, ok := st.(network.Stream)
+	if !ok {
+		return ""
+	}
+	if net := network64(ns.Conn().RemoteMultiaddr()); net.IsValid() {
+		return net.String()
+	}
+	return ""
+}
+
 // anybody wraps a handler for members and strangers, within the limits.
 func (s *Swarm) anybody(h StrangerHandler) network.StreamHandler {
 	return func(ns network.Stream) {

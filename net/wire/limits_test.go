@@ -64,7 +64,7 @@ func TestRequestRate(t *testing.T) {
 			_, err := w.bobPeer().Info(t.Context())
 			check(t, err)
 		}
-		if took := time.Since(start); took != 2*time.Second {
+		if took := time.Since(start); took != 2100*time.Millisecond { // the stream counts, too
 			t.Errorf("25 requests took %v", took)
 		}
 	})

@@ -40,7 +40,7 @@ func (n *SwarmNet) HandleStranger(proto string, h Handler) {
 			st.Reset()
 			return
 		}
-		h(ctx, Remote{Peer: id, Device: device}, st)
+		h(ctx, Remote{Peer: id, Device: device, Addr: swarm.Origin(st)}, st)
 	})
 }
 

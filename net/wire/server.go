@@ -150,29 +150,52 @@ func (s *Server) begin() bool {
 
 func (s *Server) serve(ctx context.Context, proto string, from Remote, st Stream) {
 	l := newLink(st, s.cfg.Meter.of(proto), pace{s.cfg.Limits.Silence, s.cfg.Limits.Slowest})
-	stranger := proto == ProtoJoin || proto == ProtoRecover
-	who := from.Owner
-	if stranger {
-		who = crypt.OwnerKey{} // members have no better right to these than others
-	} else if who == (crypt.OwnerKey{}) {
-		st.Reset() // the transport should not have let it through
+	g, leave, err := s.admit(proto, from)
+	switch {
+	case g == nil:
+		st.Reset()
 		return
-	}
-	g := s.gates.of(who)
-	if !g.enter() {
-		l.writeFrame(asRefusal(refuse(ErrBusy, "too many streams")).reply(), nil)
+	case err != nil:
+		l.writeFrame(asRefusal(err).reply(), nil)
 		st.Close()
 		return
 	}
-	defer g.leave()
+	defer leave()
 	c := &session{Server: s, link: l, gate: g, proto: proto, from: from}
-	err := c.run(ctx)
-	if err == nil {
+	if err = c.run(ctx); err == nil {
 		st.Close()
 		return
 	}
 	st.Reset()
 	s.cfg.Log.Debug("stream ended", "protocol", proto, "peer", from.Peer, "name", clean(from.Name, maxName), "err", err)
+}
+
+// admit counts a stream. No gate: it is not even worth an answer.
+func (s *Server) admit(proto string, from Remote) (g *gate, leave func(), err error) {
+	busy := refuse(ErrBusy, "too many streams")
+	if proto == ProtoJoin || proto == ProtoRecover {
+		// Members have no better right to these than others.
+		all, one := s.gates.all, s.gates.stranger(from.Addr)
+		if !all.enter() {
+			return one, nil, busy
+		}
+		if !one.enter() {
+			all.leave()
+			return one, nil, busy
+		}
+		return one, func() { one.leave(); all.leave() }, nil
+	}
+	if from.Owner.IsZero() {
+		return nil, nil, nil // the transport should not have let it through
+	}
+	g = s.gates.of(from.Owner)
+	switch {
+	case !g.requests.Allow(): // a stream costs about as much as a request
+		return nil, nil, nil
+	case !g.enter():
+		return g, nil, busy
+	}
+	return g, g.leave, nil
 }
 
 func (r *Refusal) reply() *reply {

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,10 +32,15 @@ func (c *session) headPut(ctx context.Context, q *request) error {
 	if b.Owner != c.from.Owner {
 		return refuse(ErrDenied, "the head belongs to another owner")
 	}
-	if err := b.Verify(c.cfg.Now()); err != nil {
+	if err := c.checking(ctx, func() error { return b.Verify(c.cfg.Now()) }); err != nil {
+		if errors.Is(err, ErrBusy) {
+			return err
+		}
 		return refuse(ErrDenied, "the bundle is not signed as it has to be")
 	}
-	if err := c.cfg.Keeper.PutHead(ctx, b); err != nil {
+	// The keeper checks it once more.
+	err = c.checking(ctx, func() error { return c.cfg.Keeper.PutHead(ctx, b) })
+	if err != nil {
 		return fmt.Errorf("keep a head: %w", err)
 	}
 	return c.yes(&reply{}, nil)
@@ -70,7 +76,11 @@ func (c *session) bundles(ctx context.Context, owner crypt.OwnerKey) ([][]byte, 
 	if c.cfg.Keeper == nil {
 		return nil, nil
 	}
-	heads, err := c.cfg.Keeper.Heads(ctx, owner)
+	var heads []crypt.Bundle
+	err := c.working(ctx, costPut, func() (err error) {
+		heads, err = c.cfg.Keeper.Heads(ctx, owner)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the heads of an owner: %w", err)
 	}
@@ -105,7 +115,11 @@ func (c *session) join(ctx context.Context, q *request) error {
 	if len(q.Token) == 0 {
 		return refuse(ErrMalformed, "a join needs a token")
 	}
-	if _, err := c.certificate(q); err != nil {
+	err := c.checking(ctx, func() error {
+		_, err := c.certificate(q)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	state, err := c.cfg.Door.Join(ctx, c.from, q.Token, q.Certificate, clean(q.Name, maxName))
@@ -126,12 +140,18 @@ func (c *session) recover(ctx context.Context, q *request, challenge []byte) err
 	if challenge == nil || len(q.Signature) != 64 {
 		return refuse(ErrMalformed, "a recover follows a challenge and carries a signature")
 	}
-	cert, err := c.certificate(q)
+	var cert crypt.Certificate
+	err := c.checking(ctx, func() (err error) {
+		if cert, err = c.certificate(q); err != nil {
+			return err
+		}
+		if cert.Owner.Verify(recoverContext, crypt.ID(challenge), q.Certificate, q.Signature) != nil {
+			return refuse(ErrDenied, "the owner's signature is wrong")
+		}
+		return nil
+	})
 	if err != nil {
 		return err
-	}
-	if cert.Owner.Verify(recoverContext, crypt.ID(challenge), q.Certificate, q.Signature) != nil {
-		return refuse(ErrDenied, "the owner's signature is wrong")
 	}
 	state, err := c.cfg.Door.Recover(ctx, c.from, q.Certificate)
 	if err != nil {

@@ -20,7 +20,7 @@ func (c *session) put(ctx context.Context, q *request) error {
 	if c.cfg.Depot == nil {
 		return refuse(ErrFull, "this node keeps nothing for others")
 	}
-	giveBack, err := c.gate.take(ctx, int64(q.Body))
+	giveBack, err := c.gate.take(ctx, int64(q.Body), c.cut)
 	if err != nil {
 		return err
 	}
@@ -37,10 +37,37 @@ func (c *session) put(ctx context.Context, q *request) error {
 	if err := c.receive(res, int(q.Body)); err != nil {
 		return err
 	}
-	if err := res.Commit(ctx); err != nil {
+	if err := c.working(ctx, costPut+int64(q.Body), func() error { return res.Commit(ctx) }); err != nil {
 		return fmt.Errorf("keep shard %s: %w", p.Shard, err)
 	}
 	return c.yes(&reply{}, nil)
+}
+
+// working does what costs the node more than reading a request, when it is the
+// owner's turn.
+func (c *session) working(ctx context.Context, cost int64, do func() error) error {
+	done, err := c.gate.turn(ctx, cost)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return do()
+}
+
+// checking is working for signatures.
+func (c *session) checking(ctx context.Context, do func() error) error {
+	done, err := c.gate.sign(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return do()
+}
+
+// cut ends a body that is in others' way.
+func (c *session) cut() {
+	c.cfg.Log.Info("a transfer was cut off, for others waited", "peer", c.from.Peer, "name", clean(c.from.Name, maxName))
+	c.s.Reset()
 }
 
 // receive takes all n bytes of a body, also when the depot has refused the
@@ -81,12 +108,17 @@ func (c *session) get(ctx context.Context, q *request, max uint64) error {
 	if c.cfg.Depot == nil {
 		return ErrNotFound
 	}
-	giveBack, err := c.gate.take(ctx, int64(q.Length))
+	giveBack, err := c.gate.take(ctx, int64(q.Length), c.cut)
 	if err != nil {
 		return err
 	}
 	defer giveBack()
-	size, slice, err := c.cfg.Depot.Slice(ctx, owner, crypt.ID(q.Shard), int64(q.Offset), int64(q.Length))
+	var size int64
+	var slice []byte
+	err = c.working(ctx, costSmall+int64(q.Length), func() (err error) {
+		size, slice, err = c.cfg.Depot.Slice(ctx, owner, crypt.ID(q.Shard), int64(q.Offset), int64(q.Length))
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("read shard %x: %w", q.Shard, err)
 	}
@@ -115,7 +147,12 @@ func (c *session) has(ctx context.Context, q *request) error {
 	if c.cfg.Depot == nil {
 		return ErrNotFound
 	}
-	size, ok, err := c.cfg.Depot.Has(ctx, owner, crypt.ID(q.Shard))
+	var size int64
+	var ok bool
+	err = c.working(ctx, costSmall, func() (err error) {
+		size, ok, err = c.cfg.Depot.Has(ctx, owner, crypt.ID(q.Shard))
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("look for shard %x: %w", q.Shard, err)
 	}
@@ -129,6 +166,23 @@ func (c *session) delete(ctx context.Context, q *request) error {
 	if len(q.Shard) != 32 || len(q.Signature) != 64 {
 		return refuse(ErrMalformed, "a delete needs a shard ID and a signature")
 	}
+	p := Put{Shard: crypt.ID(q.Shard), Stripe: q.Stripe, Generation: q.Generation}
+	if err := c.checking(ctx, func() error { return c.mayDelete(q, p) }); err != nil {
+		return err
+	}
+	if c.cfg.Depot == nil {
+		return ErrNotFound
+	}
+	err := c.working(ctx, costSmall, func() error {
+		return c.cfg.Depot.Delete(ctx, c.from.Owner, p.Shard, p.Stripe, p.Generation)
+	})
+	if err != nil {
+		return fmt.Errorf("delete shard %s: %w", p.Shard, err)
+	}
+	return c.yes(&reply{}, nil)
+}
+
+func (c *session) mayDelete(q *request, p Put) error {
 	cert, err := c.certificate(q)
 	if err != nil {
 		return err
@@ -136,24 +190,21 @@ func (c *session) delete(ctx context.Context, q *request) error {
 	if cert.Owner != c.from.Owner || cert.Rights&crypt.RightWrite == 0 {
 		return refuse(ErrDenied, "this device may not delete what its owner has put")
 	}
-	p := Put{Shard: crypt.ID(q.Shard), Stripe: q.Stripe, Generation: q.Generation}
 	if c.from.Device.Verify(deleteContext, c.cfg.Swarm, deleteBody(c.from.Owner, p), q.Signature) != nil {
 		return refuse(ErrDenied, "the signature under the delete is wrong")
 	}
-	if c.cfg.Depot == nil {
-		return ErrNotFound
-	}
-	if err := c.cfg.Depot.Delete(ctx, c.from.Owner, p.Shard, p.Stripe, p.Generation); err != nil {
-		return fmt.Errorf("delete shard %s: %w", p.Shard, err)
-	}
-	return c.yes(&reply{}, nil)
+	return nil
 }
 
 func (c *session) info(ctx context.Context) error {
 	if c.cfg.Info == nil {
 		return c.yes(&reply{}, nil)
 	}
-	i, err := c.cfg.Info(ctx, c.from.Owner)
+	var i Info
+	err := c.working(ctx, costSmall, func() (err error) {
+		i, err = c.cfg.Info(ctx, c.from.Owner)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("say what is free: %w", err)
 	}

@@ -23,6 +23,7 @@ type Remote struct {
 	Owner  crypt.OwnerKey  // zero for a stranger
 	Device crypt.DeviceKey // always known
 	Name   string          // for logs; chosen by the other side
+	Addr   string          // of a stranger: the network that it comes from; may be empty
 }
 
 // A Stream is an ordered, authenticated, encrypted pipe. A libp2p stream is
