@@ -1,13 +1,16 @@
 package swarm
 
 import (
+	"bytes"
 	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/integration/crashdisk"
 )
 
 // What Redeem and Invite acknowledged is there after a power cut.
@@ -106,4 +109,56 @@ func FuzzState(f *testing.F) {
 			newRoster(st.Genesis)
 		}
 	})
+}
+
+// TestPowerCutInWrite cuts the power before every operation of a change of the
+// swarm file, in many ways: it is the old one or the new, and the new one once
+// that was said.
+func TestPowerCutInWrite(t *testing.T) {
+	var disk *crashdisk.Disk
+	var cuts []*crashdisk.Disk
+	rng := rand.New(rand.NewPCG(5, 5))
+	cut := func() {
+		for kept := 0; kept <= 100; kept += 10 {
+			cuts = append(cuts, disk.Cut(crashdisk.Loss{Rand: rng, Kept: kept, Ordered: kept == 50, Noise: kept%20 == 0}, nil))
+		}
+	}
+	watching := false
+	disk = crashdisk.New(func(op crashdisk.Op) error {
+		if watching && op.Kind.Changes() {
+			cut()
+		}
+		return nil
+	})
+	write := func(n int) error {
+		b, err := encodeState(&state{Genesis: bytes.Repeat([]byte{byte(n)}, 3000)})
+		return errors.Join(err, writeState(disk, "state", b))
+	}
+	if err := errors.Join(disk.MkdirAll("state", 0o700), syncDir(disk, "/"), write(1)); err != nil {
+		t.Fatal(err)
+	}
+	check := func(least int) {
+		t.Helper()
+		for i, d := range cuts {
+			st, err := readState(d, "state")
+			if err != nil {
+				t.Fatalf("cut %d of %d: %v", i, len(cuts), err)
+			}
+			if n := int(st.Genesis[0]); n < least || n > 2 || len(st.Genesis) != 3000 {
+				t.Fatalf("cut %d of %d: state %d, %d bytes", i, len(cuts), n, len(st.Genesis))
+			}
+		}
+	}
+	watching = true
+	if err := write(2); err != nil {
+		t.Fatal(err)
+	}
+	watching = false
+	if len(cuts) < 5*11 {
+		t.Errorf("only %d cuts", len(cuts))
+	}
+	check(1)
+	cuts = nil
+	cut()
+	check(2)
 }
