@@ -144,5 +144,8 @@ func (a *actor) do(c call) bool {
 func (a *actor) moment() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.unsure {
+		return a.history.last() - 1
+	}
 	return a.history.last()
 }

@@ -15,8 +15,7 @@
 //     each is one of those that it has been since.
 //   - After the loss of the machine, all is as it was at one moment after the last
 //     `hammock sync` that returned was begun, in this same sense. A file that was
-//     changed after that sync may be unreadable: a head may name bytes that were
-//     still on their way.
+//     changed after that may be unreadable then.
 //
 // Faults stay within what the redundancy of the volume allows, so that whatever
 // is lost is a bug: at most m peers, the same ones in all of a storm, are hurt in

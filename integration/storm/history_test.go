@@ -98,8 +98,8 @@ func (h *history) adopt(what string, possible int, found map[int]*content) {
 	files := map[int]*file{}
 	for _, id := range s.names {
 		f := *s.files[id]
-		if c := found[id]; c != nil {
-			f.content = c
+		if f.kind == 'f' {
+			f.content = found[id]
 		}
 		f.acked = h.last() + 1
 		files[id] = &f
@@ -130,15 +130,7 @@ func (h *history) versions(id, n, floor int) (list []*content) {
 // changed says whether a file has other bytes at a step than the last sync covers.
 func (h *history) changed(id, step int) bool {
 	covered, ok := h.state(h.synced).files[id]
-	if !ok {
-		return true
-	}
-	for _, v := range h.versions(id, step, h.synced) {
-		if v != covered.content {
-			return true
-		}
-	}
-	return false
+	return !ok || slices.ContainsFunc(h.versions(id, step, h.synced), func(v *content) bool { return v != covered.content })
 }
 
 // tail prints the last steps, those that concern a name first.

@@ -42,25 +42,27 @@ func newFound(list []seen) *found {
 
 // match looks for a moment, of those from step lo to step hi, at which the folder
 // was as it was found, and returns the newest. Bytes may be older than the
-// moment, but not than their acknowledgement or the floor.
-func (h *history) match(f *found, lo, hi, floor int) (step int, contents map[int]*content, err error) {
-	var why error
+// moment, but not than their acknowledgement or the floor. With mayLose, a file
+// that was changed since the last sync may be unreadable.
+func (h *history) match(f *found, lo, hi, floor int, mayLose bool) (step int, contents map[int]*content, err error) {
+	var newest, oldest error
 	for step = hi; step >= max(lo, h.first); step-- {
-		contents, err := h.matchAt(f, step, floor)
+		contents, err := h.matchAt(f, step, floor, mayLose)
 		if err == nil {
 			return step, contents, nil
 		}
-		if why == nil {
-			why = fmt.Errorf("not as after step %d (%s): %w", step, h.calls[step-h.first], err)
+		oldest = fmt.Errorf("not as after step %d (%s): %w", step, h.calls[step-h.first], err)
+		if newest == nil {
+			newest = oldest
 		}
 	}
 	if lo < hi {
-		why = fmt.Errorf("%w; nor as after any other step from %d on", why, lo)
+		newest = fmt.Errorf("%w\n  nor as after any other step down to that:\n%w", newest, oldest)
 	}
-	return 0, nil, why
+	return 0, nil, newest
 }
 
-func (h *history) matchAt(f *found, step, floor int) (map[int]*content, error) {
+func (h *history) matchAt(f *found, step, floor int, mayLose bool) (map[int]*content, error) {
 	s := h.state(step)
 	inodes, err := s.matchNames(f)
 	if err != nil {
@@ -73,12 +75,11 @@ func (h *history) matchAt(f *found, step, floor int) (map[int]*content, error) {
 			continue
 		}
 		got := f.contents[inodes[id]]
-		if why := f.lost[inodes[id]]; why != "" {
-			if !h.changed(id, step) {
-				return nil, fmt.Errorf("%s: the last sync covers all of it, and it cannot be read: %s\n%s", name, why, h.tail(name, 12))
-			}
-			contents[id] = nil
+		if why := f.lost[inodes[id]]; why != "" && mayLose && h.changed(id, step) {
+			contents[id] = s.files[id].content
 			continue
+		} else if why != "" {
+			return nil, fmt.Errorf("%s cannot be read: %s\n%s", name, why, h.tail(name, 12))
 		}
 		if err := fits(got, h.versions(id, step, floor)); err != nil {
 			return nil, fmt.Errorf("%s: %w\n%s", name, err, h.tail(name, 12))

@@ -291,21 +291,20 @@ func (s *storm) compare(recovered bool) error {
 		} else if a.unsure {
 			lo--
 		}
-		f := newFound(got.Tree)
-		if !recovered && len(f.lost) > 0 {
-			return fmt.Errorf("%s: what cannot be read: %v", a.name, f.lost)
-		}
-		step, contents, err := h.match(f, lo, h.last(), h.synced)
+		step, contents, err := h.match(newFound(got.Tree), lo, h.last(), h.synced, recovered)
 		if err != nil {
 			return fmt.Errorf("%s: %w\nits last calls:\n%s", a.name, err, h.tail("", 25))
 		}
 		s.note("%s is as after step %d of %d to %d", a.name, step, lo, h.last())
 		h.adopt("found so", step, contents)
 		a.unsure = false
-		if err := errors.Join(a.removeLost(contents), a.end()); err != nil {
-			return fmt.Errorf("%s: remove what cannot be read: %w", a.name, err)
-		}
 		s.synced[i] = h.synced
+		if recovered {
+			err = a.removeChanged(step)
+		}
+		if err := errors.Join(err, a.end()); err != nil {
+			return fmt.Errorf("%s: %w", a.name, err)
+		}
 	}
 	if recovered {
 		return s.syncAll()
@@ -313,11 +312,12 @@ func (s *storm) compare(recovered bool) error {
 	return nil
 }
 
-// removeLost removes what a head names and no peer has: bytes that were on the
-// way when the machine was lost.
-func (a *actor) removeLost(contents map[int]*content) error {
-	for name, id := range a.history.now().names {
-		if c, ok := contents[id]; ok && c == nil {
+// removeChanged removes the files that were changed between the last sync and a
+// step that a recovery has brought back: where their bytes are is possibly known
+// nowhere, even if they lie below newer ones and all can be read now.
+func (a *actor) removeChanged(step int) error {
+	for name, id := range a.history.state(step).names {
+		if f := a.history.state(step).files[id]; f.kind == 'f' && a.history.changed(id, step) {
 			a.do(call{Op: "unlink", Name: name})
 		}
 	}
