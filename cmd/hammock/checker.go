@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hammockfs/hammock/crypt"
@@ -49,17 +50,22 @@ func (d *drive) checkConfig(o checkOptions, step func(checkStep)) check.Config {
 		stores[s.Number] = true
 	}
 	last := time.Now()
+	var mu sync.Mutex // of last and step
+	say := func(s checkStep) {
+		mu.Lock()
+		defer mu.Unlock()
+		if s.Line == "" && time.Since(last) < progressEvery/3 {
+			return
+		}
+		last = time.Now()
+		step(s)
+	}
 	cfg := check.Config{
 		DB: d.db, Fix: o.Fix, Unreachable: func(err error) bool { return errors.Is(err, cache.ErrUnreachable) },
-		Stripe: func(number uint64, record []byte) check.Stripe { return d.inspect(number, record, stores) },
-		Say:    func(f *check.Finding) { step(checkStep{Line: findingText(f)}) },
-		Progress: func(what string, n, of int) {
-			if time.Since(last) >= progressEvery/3 {
-				last = time.Now()
-				step(checkStep{Phase: what, Done: n, Total: of})
-			}
-		},
-		Heal: d.heal,
+		Stripe:   func(number uint64, record []byte) check.Stripe { return d.inspect(number, record, stores) },
+		Say:      func(f *check.Finding) { say(checkStep{Line: findingText(f)}) },
+		Progress: func(what string, n, of int) { say(checkStep{Phase: what, Done: n, Total: of}) },
+		Heal:     d.heal,
 	}
 	if d.volume != nil {
 		cfg.Settled = d.volume.Settled

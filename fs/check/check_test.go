@@ -1,10 +1,13 @@
 package check
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/hammockfs/hammock/crypt"
 	"github.com/hammockfs/hammock/fs/meta"
 	"github.com/hammockfs/hammock/fs/volume"
 )
@@ -208,4 +211,32 @@ func texts(list []Finding) string {
 		fmt.Fprintf(&b, "\n  %s (%t): %s %s", f.Rule, f.Note, f.Text, f.Path)
 	}
 	return b.String()
+}
+
+// TestInterrupted ends a check at each of its steps.
+func TestInterrupted(t *testing.T) {
+	w := newWorld(t)
+	w.unmount()
+	for n := 1; ; n++ {
+		ending, end := context.WithCancel(ctx)
+		left := n
+		step := func() {
+			if left--; left == 0 {
+				end()
+			}
+		}
+		_, err := Run(ending, Config{
+			DB: w.db, Fix: true,
+			Stripe: func(number uint64, record []byte) Stripe { step(); return w.stripe(number, record) },
+			Verify: func(ctx context.Context, r *crypt.Ref) (bool, error) { step(); return w.cache.Verify(ctx, r) },
+		})
+		end()
+		if left > 0 && err == nil {
+			break // it came to its end before
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("interrupted at step %d: %v", n, err)
+		}
+	}
+	w.wantClean(w.data)
 }
