@@ -44,7 +44,7 @@ type auditor struct {
 
 // audits runs until ctx ends.
 func (p *Placer) audits(ctx context.Context, own []byte) {
-	a := &auditor{p: p, pools: map[uint32][]target{}, last: map[uint32]time.Time{}, rng: rand.New(rand.NewPCG(rand.Uint64(), 0))}
+	a := &auditor{p: p, pools: map[uint32][]target{}, last: map[uint32]time.Time{}, rng: rand.New(rand.NewPCG(p.cfg.Seed, 0))}
 	if len(own) == 8 {
 		a.cursor = binary.BigEndian.Uint64(own)
 	}
@@ -120,16 +120,19 @@ func (a *auditor) next(ctx context.Context) time.Duration {
 
 // take gives a shard that the store should hold.
 func (a *auditor) take(ctx context.Context, store uint32) (target, bool) {
-	for range auditMost {
+	whole := false // the table has been read from its beginning to its end
+	for range auditMost + 1 {
 		if pool := a.pools[store]; len(pool) > 0 {
 			i := a.rng.IntN(len(pool))
 			t := pool[i]
 			a.pools[store] = append(pool[:i], pool[i+1:]...)
 			return t, true
 		}
-		if !a.fill(ctx) {
+		begin := a.cursor
+		if whole || !a.fill(ctx) {
 			break
 		}
+		whole = begin == 0 && a.cursor == 0
 	}
 	return target{}, false
 }

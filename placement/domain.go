@@ -186,6 +186,12 @@ func (c *chooser) fresh(store uint32) bool {
 
 func (c *chooser) open(k *candidate) bool { return !k.out && c.used[k.own] == 0 }
 
+// doubles says whether the store's domain is used already.
+func (c *chooser) doubles(store uint32) bool {
+	k := c.find(store)
+	return k != nil && c.used[k.own] > 0
+}
+
 // next takes the best store whose domain is not used yet; 0 when there is none.
 func (c *chooser) next() uint32 {
 	var best *candidate

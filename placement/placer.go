@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type Config struct {
 	AuditEvery time.Duration                   // how often each store is asked for a random group; default 5 min
 	AwayLimit  time.Duration                   // away for so long is lost; default three days
 	RepairRate int64                           // bytes a second that repairs read and write; default 16 MiB; negative: no limit
+	Seed       uint64                          // of what is left to chance; 0: another one each time
 	Log        *slog.Logger
 	Now        func() time.Time
 }
@@ -49,6 +51,9 @@ func (c *Config) defaults() {
 	}
 	if c.HedgeAfter <= 0 {
 		c.HedgeAfter = 200 * time.Millisecond
+	}
+	if c.Seed == 0 {
+		c.Seed = rand.Uint64()
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -184,7 +189,7 @@ func (p *Placer) Run(ctx context.Context) error {
 	for {
 		p.mu.Lock()
 		changed := p.changed
-		next, wait := p.queue.next(time.Now(), p.cfg.Workers, p.placeable())
+		next, wait := p.queue.next(time.Now(), p.cfg.Workers, len(p.queue.items) > 0 && p.placeable())
 		p.mu.Unlock()
 		if next != nil {
 			jobs.Go(func() { p.work(ctx, next) })
@@ -215,6 +220,7 @@ func (p *Placer) startAudits(ctx context.Context, jobs *sync.WaitGroup) error {
 	if err != nil || p.cfg.Records == nil {
 		return err
 	}
+	p.storesChanged()
 	p.survey.want(0)
 	jobs.Go(func() { p.audits(ctx, own) })
 	jobs.Go(func() { p.surveys(ctx) })

@@ -66,9 +66,16 @@ func (q *queue) addRepair(stripe uint64, spare int, due time.Time, look bool) {
 
 func newBackoff(first, most time.Duration) *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval, b.Multiplier = first, most, 2
+	b.InitialInterval, b.MaxInterval, b.Multiplier, b.RandomizationFactor = first, most, 2, 0
 	b.Reset()
 	return b
+}
+
+// spread makes a wait up to a half shorter or longer, so that what failed together is not tried together. It is no more
+// random than the clock: what happens the same way again is done the same way again, which a simulation relies on.
+func spread(wait time.Duration, stripe uint64, now time.Time) time.Duration {
+	part := float64(mix(stripe^uint64(now.UnixNano()))>>11) / (1 << 53)
+	return time.Duration(float64(wait) * (0.5 + part))
 }
 
 // next starts the item that is most urgent, if there is a worker for it; else it says how long until one is due.
@@ -196,7 +203,7 @@ func (q *queue) done(it *item) {
 func (q *queue) retry(it *item, err error, now time.Time) {
 	q.end(it)
 	it.err, it.look = err, it.look && (err != nil || it.again)
-	it.due = now.Add(it.backoff.NextBackOff())
+	it.due = now.Add(spread(it.backoff.NextBackOff(), it.stripe, now))
 }
 
 // hurry makes everything due and forgets how long the tries have failed.

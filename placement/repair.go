@@ -231,12 +231,14 @@ func settle(rec *Record, states []state) map[uint32]error {
 
 // follow asks the other stores for shards that are nowhere: a hint may be older than a repair by another device, or the
 // store was away for long and is back. Those that just failed are not believed, for one good group says nothing of the rest.
-// Nor are all of a large swarm asked, but those to which the shards would go, and have gone before.
+// Nor are all of a large swarm asked, but those to which the shards would go, and have gone before. A shard found in a domain
+// that holds another belongs elsewhere, while there are k without it.
 func (p *Placer) follow(ctx context.Context, rec *Record, failed map[uint32]error) {
 	if !slices.ContainsFunc(rec.Shards, func(s Shard) bool { return s.Store == 0 }) {
 		return
 	}
 	skip := p.slow()
+	used := p.chooserFor(rec, nil)
 	for _, s := range rec.Shards {
 		skip[s.Store] = skip[s.Store] || s.Held
 	}
@@ -244,7 +246,7 @@ func (p *Placer) follow(ctx context.Context, rec *Record, failed map[uint32]erro
 		skip[n] = true
 	}
 	for _, info := range p.likely(rec) {
-		if skip[info.Number] || !info.Online || !info.Verdict.sound() {
+		if skip[info.Number] || !info.Online || !info.Verdict.sound() || used.doubles(info.Number) && rec.held() >= rec.Code.K {
 			continue
 		}
 		for i := range rec.Shards {
@@ -257,6 +259,7 @@ func (p *Placer) follow(ctx context.Context, rec *Record, failed map[uint32]erro
 			}
 			if st == stateGood {
 				rec.Shards[i].Store, rec.Shards[i].Held = info.Number, true
+				used.take(info.Number)
 			}
 			if st != stateGone { // it has one; or it would make each of the others wait as well
 				break
