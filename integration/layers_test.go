@@ -34,6 +34,7 @@ var layers = map[string][]string{
 	"fs/mount":            {"crypt", "fs/volume", "fs/volume/acl"},
 	"cmd/hammock": {"chunker", "crypt", "room", "placement", "placement/depot", "net/swarm", "net/wire",
 		"fs/cache", "fs/meta", "fs/volume", "fs/mount", "fs/check"},
+	"integration/swarmsim":  {"crypt", "placement"},
 	"integration":           {},
 	"integration/crashdisk": {},
 	"integration/model":     {"fs/volume"},

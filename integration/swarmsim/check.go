@@ -1,0 +1,214 @@
+package swarmsim
+
+import (
+	"time"
+
+	"github.com/hammockfs/hammock/placement"
+)
+
+// ill is a shard that is not where the newest record says.
+type ill struct {
+	store uint32
+	why   cause
+	days  int // on which it could have been rebuilt
+}
+
+type cause uint8
+
+const (
+	missing cause = iota // the node is there and does not have it, or no node was found for it
+	left                 // the node will not come back: it counts as lost once owners have missed it for three days of theirs
+	part                 // one of several groups is wrong, and an audit asks for one
+)
+
+// The days within which a shard that was lost must have been rebuilt elsewhere, by sessions of about an hour a day. Days on
+// which too few shards are in reach do not count.
+var repairDays = [...]int{missing: 15, left: 40, part: 60}
+
+// holds says whether a node has a shard, whole and for good.
+func (w *World) holds(o *owner, sh placement.Shard) (have, wrong bool) {
+	if sh.Store == 0 || !sh.Held {
+		return false, false
+	}
+	k := w.nodes[sh.Store-1].shards[hold{o.id, sh.ID}]
+	return k != nil && k.good(), k != nil && !k.good()
+}
+
+// check is the daily look at everything: what was lost must be rebuilt in time.
+func (w *World) check() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range w.owners {
+		for _, number := range o.numbers {
+			if s := o.stripes[number]; s.record.Placed && !s.lost {
+				w.checkStripe(o, s)
+			}
+		}
+	}
+}
+
+func (w *World) checkStripe(o *owner, s *stripe) {
+	good := 0
+	reachable := w.reachable(o, s)
+	for i, sh := range s.record.Shards {
+		have, wrong := w.holds(o, sh)
+		if have {
+			good++
+			delete(s.ills, i)
+			continue
+		}
+		now, known := s.ills[i]
+		if !known || sh.Store != 0 && sh.Store != now.store {
+			now = ill{store: sh.Store}
+			switch {
+			case sh.Store != 0 && w.nodes[sh.Store-1].gone:
+				now.why = left
+			case wrong && groups(int(s.record.ShardSize)) > 1:
+				now.why = part
+			}
+		}
+		if reachable {
+			now.days++
+		}
+		if now.days > repairDays[now.why] {
+			w.fail("owner %d: shard %d of stripe %d is lost at node %d and was not rebuilt in %d days", o.id, i, s.number,
+				now.store, now.days)
+			now.days = 0
+		}
+		s.ills[i] = now
+	}
+	if good < s.record.Code.K && w.existing(o, s) < s.record.Code.K {
+		s.lost = true
+		w.report.Lost++
+		w.happened("a stripe is lost")
+	}
+}
+
+// existing is how many different shards of a stripe lie, whole, at any node at all; reachable asks for those online now.
+func (w *World) existing(o *owner, s *stripe) int {
+	return w.count(o, s, func(*node) bool { return true })
+}
+
+func (w *World) reachable(o *owner, s *stripe) bool {
+	return w.count(o, s, func(n *node) bool { return n.online && n.slow == 0 }) >= s.record.Code.K
+}
+
+func (w *World) count(o *owner, s *stripe, counts func(*node) bool) int {
+	found := 0
+	for i, sh := range s.record.Shards {
+		for at := range s.named {
+			if at.index != i || at.store == 0 || !counts(w.nodes[at.store-1]) {
+				continue
+			}
+			if k := w.nodes[at.store-1].shards[hold{o.id, sh.ID}]; k != nil && k.good() {
+				found++
+				break
+			}
+		}
+	}
+	return found
+}
+
+// judge looks at a put that arrives; World.mu is held. A synced record must have announced it, and it must not be for
+// nothing: no other node in reach, beyond suspicion for days, has the shard from an earlier put.
+func (w *World) judge(proc *process, n *node, p placement.Put) {
+	o := proc.o
+	s := o.stripes[p.Stripe]
+	if !s.named[site{p.Index, n.number}] {
+		w.fail("owner %d puts shard %d of stripe %d to node %d, of which no record says a word", o.id, p.Index, p.Stripe, n.number)
+	}
+	have := false
+	for at := range s.named {
+		if at.index != p.Index || at.store == 0 || at.store == n.number {
+			continue
+		}
+		k := w.nodes[at.store-1].shards[hold{o.id, p.Shard}]
+		if k == nil || !k.good() {
+			continue
+		}
+		have = true
+		if w.nodes[at.store-1].unsuspected() {
+			w.fail("owner %d puts shard %d of stripe %d to node %d for nothing: node %d has it", o.id, p.Index, p.Stripe,
+				n.number, at.store)
+		}
+	}
+	if have {
+		w.report.MovedBytes += int64(s.record.ShardSize)
+	}
+}
+
+// judgeDelete looks at a delete that has been done: what the newest record relies on must not go.
+func (w *World) judgeDelete(o *owner, n *node, p placement.Put) {
+	s := o.stripes[p.Stripe]
+	for i, sh := range s.record.Shards {
+		if sh.ID == p.Shard && sh.Store == n.number && sh.Held {
+			w.fail("owner %d deletes shard %d of stripe %d at node %d, which its newest record says to hold it", o.id, i, p.Stripe, n.number)
+		}
+	}
+}
+
+// unsuspected says whether an owner could have no reason to move what a node has.
+func (n *node) unsuspected() bool {
+	return n.online && n.lies == honest && n.slow == 0 && time.Since(n.since) > suspicion && time.Since(n.healed) > suspicion
+}
+
+// suspicion is how long a node is remembered for having been away, or slow.
+const suspicion = 4 * 24 * time.Hour
+
+// judgement is the last look, after the calm: everything is whole, each shard on a machine of its own, and no store keeps a
+// shard that no record has named.
+func (w *World) judgement() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range w.owners {
+		w.report.Hash = w.report.Hash*31 + o.hash
+		for _, number := range o.numbers {
+			s := o.stripes[number]
+			w.report.Stripes++
+			if !s.lost {
+				w.judgeStripe(o, s)
+			}
+		}
+	}
+	for _, n := range w.nodes {
+		for h := range n.shards {
+			w.judgeShard(n, h)
+		}
+	}
+}
+
+func (w *World) judgeStripe(o *owner, s *stripe) {
+	if !s.record.Placed {
+		w.fail("owner %d: stripe %d is not placed", o.id, s.number)
+		return
+	}
+	machines := map[string]bool{}
+	for i, sh := range s.record.Shards {
+		w.report.FirstBytes += int64(s.record.ShardSize)
+		if have, _ := w.holds(o, sh); !have {
+			w.fail("owner %d: shard %d of stripe %d is not whole: %+v", o.id, i, s.number, sh)
+			continue
+		}
+		machines[w.nodes[sh.Store-1].machine] = true
+	}
+	if len(machines) != s.record.Code.N() {
+		w.fail("owner %d: stripe %d lies on %d machines", o.id, s.number, len(machines))
+	}
+}
+
+func (w *World) judgeShard(n *node, h hold) {
+	s := w.names[h]
+	if s == nil {
+		w.fail("node %d keeps a shard of owner %d of which no record says a word", n.number, h.owner)
+		return
+	}
+	for i, sh := range s.record.Shards {
+		switch {
+		case sh.ID != h.id:
+		case !s.named[site{i, n.number}]:
+			w.fail("node %d keeps shard %d of stripe %d of owner %d, which no record has named", n.number, i, s.number, h.owner)
+		case sh.Store != n.number:
+			w.report.Strays++
+		}
+	}
+}
