@@ -82,7 +82,9 @@ func (d *DB) syncedHead(ctx context.Context) ([]byte, uint64, error) {
 // publish makes p the published state: a new head, and if drop is not nil the end of that frozen generation, in one
 // journal record.
 func (d *DB) publish(ctx context.Context, p *published, drop *generation) error {
-	d.refreshRecords(p)
+	if err := d.refreshRecords(ctx, p); err != nil {
+		return err
+	}
 	head, err := d.sealHead(ctx, p)
 	if err != nil {
 		return err
@@ -130,8 +132,9 @@ func (d *DB) commitPublished(ctx context.Context, b *Batch, p *published, drop *
 	return nil
 }
 
-// refreshRecords keeps the records of the stripes that p cites, as they are known by now.
-func (d *DB) refreshRecords(p *published) {
+// refreshRecords keeps the records of the stripes that p cites, as they are known by now. Without one of them nobody else
+// could read what p leads to.
+func (d *DB) refreshRecords(ctx context.Context, p *published) error {
 	cited := make(map[uint64]bool)
 	for _, b := range append([][]byte{p.Table.Ref}, p.Deltas...) {
 		if r, err := parseWholeRef(b); err == nil {
@@ -150,9 +153,11 @@ func (d *DB) refreshRecords(p *published) {
 		list = append(list, r)
 	}
 	for s := range cited {
-		if r, ok := d.known.get(s); ok {
-			list = append(list, stripeRecord{s, r})
+		if err := d.learn(ctx, s); err != nil {
+			return err
 		}
+		r, _ := d.known.get(s)
+		list = append(list, stripeRecord{s, r})
 	}
 	slices.SortFunc(list, func(a, b stripeRecord) int {
 		if a.Stripe < b.Stripe {
@@ -161,4 +166,21 @@ func (d *DB) refreshRecords(p *published) {
 		return 1
 	})
 	p.Records = list
+	return nil
+}
+
+// learn makes sure that the record of a closed stripe of checkpoints is known.
+func (d *DB) learn(ctx context.Context, stripe uint64) error {
+	if _, ok := d.known.get(stripe); ok {
+		return nil
+	}
+	if d.encode == nil {
+		return errNoChunks
+	}
+	r, err := d.encode(ctx, stripe)
+	if err != nil {
+		return fmt.Errorf("find the record of stripe %x, which a head names: %w", stripe, err)
+	}
+	d.known.put(stripe, r)
+	return nil
 }

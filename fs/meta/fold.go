@@ -31,6 +31,9 @@ func (d *DB) foldAll(ctx context.Context) error {
 	if lv := d.levels.Load(); lv.frozen != nil { // a fold of before did not end
 		p, err := d.foldFrozen(ctx, lv)
 		if err == nil {
+			err = d.refreshRecords(ctx, p)
+		}
+		if err == nil {
 			err = d.commitPublished(ctx, newBatch(), p, lv.frozen)
 		}
 		if err != nil {
@@ -185,6 +188,11 @@ func (d *DB) outline(ctx context.Context, dst, v []byte) ([]byte, error) {
 
 // foldTable puts the frozen records of stripes, and those of the stripes that this fold has closed, into the stripe table.
 func (d *DB) foldTable(ctx context.Context, lv *levels, extra []stripeRecord, alone bool) (root tree.Root, err error) {
+	if r, err := parseWholeRef(lv.table.Ptr); err == nil { // links to nodes in the old root's stripe carry its record
+		if err := d.learn(ctx, r.Stripe); err != nil {
+			return root, err
+		}
+	}
 	d.tnodes.begin(alone)
 	it, err := d.generationIter(ctx, lv.frozen, spaceTable)
 	if err != nil {
