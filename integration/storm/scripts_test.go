@@ -186,7 +186,7 @@ func (a *actor) replace() {
 	if old == "" {
 		return
 	}
-	tmp := old + ".tmp"
+	tmp := a.fresh("tmp") // not a name made from the old one: a kill may have left that behind
 	h := a.open(tmp, syscall.O_CREAT|syscall.O_EXCL|syscall.O_WRONLY)
 	a.do(call{Op: "write", Handle: h, Data: a.random(a.length())})
 	if a.r.IntN(2) == 0 {

@@ -54,6 +54,9 @@ func TestStorm(t *testing.T) {
 		asked = 1
 	}
 	rounds := number(t, "HAMMOCK_ROUNDS", 5)
+	if asked == 0 && os.Getenv("HAMMOCK_SOAK") != "" {
+		asked, rounds = 100, 30
+	}
 	seeds, enough := asked, time.Now().Add(45*time.Second)
 	if seeds == 0 {
 		seeds = 4
@@ -74,9 +77,9 @@ func TestStorm(t *testing.T) {
 	t.Logf("all: %v", total)
 }
 
-// stormLimit is the most that a storm may take. Then its daemons are ended, so
-// that whoever waits for them does not any more.
-const stormLimit = 8 * time.Minute
+// stormLimit is the most that a storm may take, and a minute for each round more.
+// Then its daemons are ended, so that whoever waits for them does not any more.
+const stormLimit = 5 * time.Minute
 
 func runStorm(t *testing.T, bin string, plan *schedule) counts {
 	began := time.Now()
@@ -102,12 +105,13 @@ func runStorm(t *testing.T, bin string, plan *schedule) counts {
 // watch ends a storm that takes too long, after its daemon has written down what
 // each of its goroutines does.
 func (s *storm) watch(over chan struct{}) {
+	limit := stormLimit + time.Duration(len(s.plan.rounds))*time.Minute
 	select {
 	case <-over:
 		return
-	case <-time.After(stormLimit):
+	case <-time.After(limit):
 	}
-	s.note("the storm is not over after %v: its daemons are ended", stormLimit)
+	s.note("the storm is not over after %v: its daemons are ended", limit)
 	_, _ = s.house.main.signal(unix.SIGCONT)
 	_, _ = s.house.main.end(unix.SIGQUIT, 10*time.Second)
 	for _, p := range s.house.peers {
