@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hammockfs/hammock/integration/liar"
 	"github.com/hammockfs/hammock/integration/model"
 	"github.com/hammockfs/hammock/integration/posix"
 )
@@ -30,6 +31,9 @@ var buildFolder string
 func TestMain(m *testing.M) {
 	model.Work()
 	if status, asked := posix.Main(); asked {
+		os.Exit(status)
+	}
+	if status, asked := liar.Main(); asked {
 		os.Exit(status)
 	}
 	flag.Parse()
@@ -368,9 +372,10 @@ type status struct {
 	BytesIn   int64    `json:"bytes_in"`
 	BytesOut  int64    `json:"bytes_out"`
 	Peers     []struct {
-		Name      string `json:"name"`
-		Connected bool   `json:"connected"`
-		Gives     int64  `json:"gives"`
+		Name      string     `json:"name"`
+		Connected bool       `json:"connected"`
+		Gives     int64      `json:"gives"`
+		Record    peerRecord `json:"record"`
 	} `json:"peers"`
 	Volume *struct {
 		LocalBytes  int64       `json:"local_only_bytes"`
@@ -380,6 +385,9 @@ type status struct {
 		Unpublished int         `json:"unpublished_changes"`
 		Stripes     map[int]int `json:"stripes_by_spare"`
 		Lost        int         `json:"stripes_unreadable_now"`
+		Repair      struct {
+			Stripes int `json:"stripes"`
+		} `json:"repair"`
 	} `json:"volume"`
 }
 

@@ -37,6 +37,7 @@ var layers = map[string][]string{
 	"integration/swarmsim":  {"crypt", "placement"},
 	"integration":           {},
 	"integration/crashdisk": {},
+	"integration/liar":      {"crypt", "net/swarm", "net/wire", "placement/depot"},
 	"integration/model":     {"fs/volume"},
 	"integration/posix":     {},
 	"integration/powercuts": {},

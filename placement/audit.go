@@ -204,10 +204,10 @@ func (p *Placer) probe(ctx context.Context, rec *Record, from place, at span) st
 	st := stateOf(err)
 	switch {
 	case st == stateWrong:
-		p.standings.blame(from.store, eventLied, rec.Stripe, from.shard)
+		p.standings.blame(from.store, eventLied, rec, from.shard)
 	case st == stateGone:
 		if rec.Shards[from.shard].Held {
-			p.standings.blame(from.store, eventLost, rec.Stripe, from.shard)
+			p.standings.blame(from.store, eventLost, rec, from.shard)
 		}
 	case st == stateGood && time.Since(start) < auditLate:
 		p.standings.note(from.store, eventAnswered)

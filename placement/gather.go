@@ -382,7 +382,7 @@ func (g *gather) refused(r *reading, err error, hinted bool) {
 			g.broken[r.place] = span{r.lo, r.hi}
 		}
 		if !missing { // that it is missing a repair finds out by the newest record; this one may be old
-			g.p.standings.blame(r.store, eventLied, g.rec.Stripe, r.shard)
+			g.p.standings.blame(r.store, eventLied, g.rec, r.shard)
 		}
 	} else {
 		g.p.speeds.note(r.store, time.Since(r.start), false)

@@ -45,8 +45,9 @@ type standings struct {
 
 // evidence is a shard of a stripe that a store lied about, or lost. Each counts once, however often it is asked for.
 type evidence struct {
-	stripe uint64
-	shard  int
+	stripe     uint64
+	shard      int
+	generation uint64
 }
 
 const mostEvidence = 256
@@ -123,9 +124,10 @@ func (s *standings) note(store uint32, e event) {
 	s.judge(store)
 }
 
-// blame takes a shard that a store lost or lied about, unless it is known already.
-func (s *standings) blame(store uint32, e event, stripe uint64, shard int) {
-	ev := evidence{stripe, shard}
+// blame takes a shard that a store lost or lied about, unless it is known already. What was put back and is lost again,
+// is one more: else a store that keeps nothing of what it takes would be given the same for ever.
+func (s *standings) blame(store uint32, e event, rec *Record, shard int) {
+	ev := evidence{rec.Stripe, shard, rec.Generation}
 	s.mu.Lock()
 	list := s.told[store]
 	known := slices.Contains(list, ev)

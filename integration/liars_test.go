@@ -1,0 +1,174 @@
+package integration
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hammockfs/hammock/integration/liar"
+)
+
+// lie has a peer lie from now on. It is another program on the same state.
+func (n *node) lie(mode liar.Mode, delay time.Duration) {
+	n.t.Helper()
+	n.kill()
+	self, err := os.Executable()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	cmd := grouped(exec.Command(self))
+	cmd.Cancel = nil
+	cmd.Env = liar.Env(mode, n.state, delay)
+	log, err := os.OpenFile(n.state+"/log", os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.bin = self
+	n.t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || strings.TrimSpace(line) != liar.Ready {
+		n.t.Fatalf("a peer that was to lie: %q, %v\n%s", line, err, n.lastLog())
+	}
+}
+
+// peerRecord is what the mounting node has seen of a peer.
+type peerRecord struct {
+	Verdict string `json:"verdict"`
+	Audits  int    `json:"audits"`
+}
+
+func (s *status) record(name string) peerRecord {
+	for _, p := range s.Peers {
+		if p.Name == name {
+			return p.Record
+		}
+	}
+	return peerRecord{}
+}
+
+// whole says whether all stripes can lose so many more shards.
+func (s *status) whole(spare int) bool {
+	if s.Volume.Lost > 0 || s.Volume.LocalBytes > 0 || len(s.Volume.Stripes) == 0 {
+		return false
+	}
+	for n := range s.Volume.Stripes {
+		if n < spare {
+			return false
+		}
+	}
+	return true
+}
+
+// TestLiars has one of four peers lie in each way. It is found, shown, read
+// around and replaced: with it and one of the others dead, everything is there.
+func TestLiars(t *testing.T) {
+	needMount(t)
+	delay := 6 * time.Second // an answer is late after five
+	if os.Getenv("HAMMOCK_FULL") != "" {
+		delay = 20 * time.Second
+	}
+	for _, c := range []struct {
+		mode    liar.Mode
+		verdict string
+	}{{liar.Slow, "slow"}, {liar.Audits, "liar"}, {liar.Stale, "lost shards"}, {liar.Nothing, "lost shards"}, {liar.Wrong, "liar"}} {
+		t.Run(string(c.mode), func(t *testing.T) {
+			t.Parallel()
+			w := newVolume(t, "2+1")
+			w.set("audit_every", "200ms")
+			w.mount()
+			for range 4 {
+				w.addPeer("20G")
+			}
+			w.awaitPeers()
+			w.withLiar(t, c.mode, delay, c.verdict)
+		})
+	}
+}
+
+// withLiar has the first peer lie. Each file is in stripes of its own.
+func (w *world) withLiar(t *testing.T, mode liar.Mode, delay time.Duration, verdict string) {
+	t.Helper()
+	sums := map[string][32]byte{}
+	write := func(which byte) {
+		name := "file" + strconv.Itoa(int(which))
+		sums[name] = writeStream(t, w.path(name), unlike(which, 3<<20))
+		w.must("sync")
+	}
+	for i := range byte(3) {
+		write(i)
+	}
+	w.peers[0].lie(mode, delay)
+	w.awaitPeers()
+	for i := range byte(4) {
+		write(10 + i)
+	}
+	w.elsewhere()
+	w.same(t, sums)
+	w.await("it is shown as "+verdict, func(s *status) bool { return s.record("peer-1").Verdict == verdict })
+	w.awaitReplaced(mode)
+	if mode != liar.Stale { // which has what it had, and is of use
+		w.peers[0].kill()
+	}
+	w.peers[1].kill()
+	w.elsewhereWithout(t)
+	w.same(t, sums)
+}
+
+// awaitReplaced waits until nobody depends on what peer-1 only says that it has.
+func (w *world) awaitReplaced(mode liar.Mode) {
+	w.t.Helper()
+	asked := w.status().record("peer-1").Audits + 60 // each of its few shards more than once
+	w.await("it is replaced", func(s *status) bool {
+		if mode == liar.Slow && s.Volume.Repair.Stripes > 0 {
+			return false
+		}
+		if (mode == liar.Stale || mode == liar.Nothing) && s.record("peer-1").Audits < asked && s.record("peer-1").Verdict != "liar" {
+			return false
+		}
+		return s.whole(1)
+	})
+}
+
+// same compares files with their sums.
+func (w *world) same(t *testing.T, sums map[string][32]byte) {
+	t.Helper()
+	for name, want := range sums {
+		f, err := os.Open(w.path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := sha256.New()
+		_, err = io.Copy(h, f)
+		f.Close()
+		if err != nil || [32]byte(h.Sum(nil)) != want {
+			t.Fatalf("%s is not as it was written: %v\n%s\n%s", name, err, w.must("status"), w.lastLog())
+		}
+	}
+}
+
+// elsewhereWithout drops what is here while peers are missing, so that nothing
+// more can be brought to them.
+func (w *world) elsewhereWithout(t *testing.T) {
+	t.Helper()
+	w.must("cache", "drop")
+	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3\n"), 0); err != nil {
+		t.Log(err)
+	}
+}
