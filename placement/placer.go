@@ -237,6 +237,9 @@ func (p *Placer) judged(store uint32, v Verdict) {
 	p.survey.want(census)
 }
 
+// Placeable says whether enough stores are known for stripes to be placed, online or not.
+func (p *Placer) Placeable() bool { return p.placeable() }
+
 // placeable says whether enough stores are known for anything to be placed. What is known does not depend on the class.
 func (p *Placer) placeable() bool {
 	_, ok := p.policyCode(ClassData)

@@ -8,15 +8,68 @@ import (
 	"github.com/hammockfs/hammock/fs/meta"
 )
 
-func checkpointOptions(fold bool) meta.CheckpointOptions { return meta.CheckpointOptions{Fold: fold} }
-
-// publishLocally makes a head that survives a power cut here.
-func (d *drive) publishLocally(ctx context.Context, fold bool) (offer, error) {
-	head, counter, err := d.db.Checkpoint(ctx, checkpointOptions(fold))
+// publishLocally makes a head that survives a power cut here. cited, if given,
+// has it name only what has a record; see meta.CheckpointOptions.
+func (d *drive) publishLocally(ctx context.Context, fold bool, cited func(context.Context) ([]uint64, error)) (offer, error) {
+	head, counter, err := d.db.Checkpoint(ctx, meta.CheckpointOptions{Fold: fold, Cited: cited})
 	if err != nil {
 		return offer{}, fmt.Errorf("publish the volume as it is now: %w", err)
 	}
 	return offer{head: head, counter: counter}, nil
+}
+
+// publishWhole makes a head that may go out to keepers as soon as all that it
+// names is placed: for that the stripes with that are closed, and have records
+// in it. Where nothing can be placed it is as any other. With now it goes out
+// before an older one that waits.
+func (d *drive) publishWhole(ctx context.Context, fold, now bool) (offer, error) {
+	if d.lonely() || !d.placer.Placeable() {
+		return d.publishLocally(ctx, fold, nil)
+	}
+	if _, err := d.closeData(ctx); err != nil { // most of it before the cut: little is then encoded under it
+		return offer{}, err
+	}
+	o, err := d.publishLocally(ctx, fold, d.closeData)
+	if err != nil {
+		return o, err
+	}
+	for _, s := range d.cache.Closed() {
+		if s.Pinned {
+			o.needs = append(o.needs, s.Number)
+		}
+	}
+	d.heads.propose(o, now)
+	d.whole = time.Now()
+	return o, nil
+}
+
+// closeData closes the open stripe of data and gives every stripe of data that
+// is not placed a record; it lists them.
+func (d *drive) closeData(ctx context.Context) ([]uint64, error) {
+	if _, err := d.cache.CloseStripes(ctx, meta.ClassData); err != nil {
+		return nil, fmt.Errorf("close the open stripe of data: %w", err)
+	}
+	var list []uint64
+	for _, s := range d.cache.Closed() {
+		if !s.Pinned || s.Class != meta.ClassData {
+			continue
+		}
+		if _, err := d.placer.Encode(ctx, s.Number); err != nil {
+			return nil, err
+		}
+		list = append(list, s.Number)
+	}
+	return list, nil
+}
+
+// wholeEvery is how long a head may wait for the open stripe of data to fill:
+// one that is closed earlier costs space.
+const wholeEvery = 10 * time.Minute
+
+// wholeDue says whether it is time for a head that may go out. The lock of
+// checkpoints is held.
+func (d *drive) wholeDue() bool {
+	return !d.cache.Filling(meta.ClassData) || time.Since(d.whole) >= wholeEvery
 }
 
 // metaPatience is how long a sync looks whether what a head names is on peers

@@ -68,7 +68,7 @@ func (d *drive) sync(ctx context.Context, fold bool, report func(syncReport)) er
 }
 
 // checkpointHere makes a head that survives a power cut here, and returns its
-// counter. All that it names is in closed stripes then, so that it can be placed.
+// counter. All that it names is in closed stripes then, and has records.
 // Only that is done one at a time: whoever then waits for peers, perhaps for
 // days, holds up nobody.
 func (d *drive) checkpointHere(ctx context.Context, fold bool) (counter uint64, err error) {
@@ -76,20 +76,8 @@ func (d *drive) checkpointHere(ctx context.Context, fold bool) (counter uint64, 
 		return 0, fmt.Errorf("%w: %w", errNotSafe, err)
 	}
 	defer d.unlockCheckpoints()
-	o, err := d.publishLocally(ctx, fold)
-	if err != nil {
-		return 0, err
-	}
-	if _, err := d.cache.CloseStripes(ctx, 0); err != nil {
-		return 0, fmt.Errorf("close the open stripes: %w", err)
-	}
-	for _, s := range d.cache.Closed() {
-		if s.Pinned {
-			o.needs = append(o.needs, s.Number)
-		}
-	}
-	d.heads.propose(o)
-	return o.counter, nil
+	o, err := d.publishWhole(ctx, fold, true)
+	return o.counter, err
 }
 
 // deliver brings a head of at least that counter, and what it names, to peers.

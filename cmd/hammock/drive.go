@@ -35,6 +35,7 @@ type drive struct {
 	heads publisher
 
 	checkpoints chan struct{} // holds a token while a checkpoint runs
+	whole       time.Time     // when the newest head was made that may go out; guarded by the token
 	stop        context.CancelFunc
 	done        sync.WaitGroup
 	over        atomic.Bool  // a newer device has taken over; see successor.go

@@ -55,40 +55,48 @@ type publisher struct {
 // offer is a head, and the stripes on this machine only that it may name. A
 // keeper replaces the head it has: with one that names what no peer has, the
 // loss of this machine would lose what the old head still led to, metadata and
-// data. So each waits for its stripes; a newer one does not take its place, or
-// a volume that is always written to would never publish.
+// data. So each waits for its stripes, and has the records of all of them; a
+// newer one does not take its place, or a volume that is always written to would
+// never publish.
 type offer struct {
 	head    []byte
 	counter uint64
 	needs   []uint64
 }
 
-// propose makes a head the next that goes out; stripes are what it needs.
-func (p *publisher) propose(o offer) {
+// propose makes a head the next that goes out, unless an older one waits for
+// its turn; that a head must go out now takes its place.
+func (p *publisher) propose(o offer, now bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.offered == nil || o.counter > p.offered.counter {
+	if (p.pending == nil || now) && (p.offered == nil || o.counter > p.offered.counter) {
 		p.pending = &o
 	}
 }
 
-// advance lets a head go out for which all is on peers: the pending one, and
-// then the newest. unplaced is what is not there.
-func (p *publisher) advance(newest offer, unplaced map[uint64]bool) (*offer, bool) {
+// proposed is the counter of the newest head that has gone out or waits.
+func (p *publisher) proposed() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	before := p.offered
-	for range 2 {
-		if p.pending == nil && newest.head != nil && (p.offered == nil || newest.counter > p.offered.counter) {
-			o := newest
-			p.pending = &o
-		}
-		if p.pending == nil || slices.ContainsFunc(p.pending.needs, func(s uint64) bool { return unplaced[s] }) {
-			break
-		}
-		p.offered, p.pending = p.pending, nil
+	switch {
+	case p.pending != nil:
+		return p.pending.counter
+	case p.offered != nil:
+		return p.offered.counter
 	}
-	return p.offered, p.offered != before
+	return 0
+}
+
+// advance lets the head that waits go out if all that it needs is on peers, and
+// says whether it did; unplaced is what is not there.
+func (p *publisher) advance(unplaced map[uint64]bool) (*offer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pending == nil || slices.ContainsFunc(p.pending.needs, func(s uint64) bool { return unplaced[s] }) {
+		return p.offered, false
+	}
+	p.offered, p.pending = p.pending, nil
+	return p.offered, true
 }
 
 func (p *publisher) acknowledged(peer string, head crypt.ID) bool {
@@ -113,13 +121,13 @@ var errNotPlaced = errors.New("what the newest head names is not on peers yet")
 // advance gives the newest head that may go out, nil if there is none, and says
 // whether it is a new one.
 func (d *drive) advance() (*offer, bool) {
-	head, counter := d.db.Head(), d.db.Stats().Counter
-	needs := d.cache.Unplaced()
-	unplaced := make(map[uint64]bool, len(needs))
-	for _, s := range needs {
-		unplaced[s] = true
+	unplaced := map[uint64]bool{}
+	for _, s := range d.cache.Closed() {
+		if s.Pinned {
+			unplaced[s.Number] = true
+		}
 	}
-	return d.heads.advance(offer{head, counter, needs}, unplaced)
+	return d.heads.advance(unplaced)
 }
 
 // publish sends the newest head that may go out to the keepers that do not have
@@ -185,8 +193,9 @@ func (d *drive) publishAgain(ctx context.Context) {
 	}
 }
 
-// checkpoint makes a head of what has changed, here. Small data of files that have been
-// quiet that long moves into chunks first.
+// checkpoint makes a head of what has changed, here, and one that may go out to
+// keepers when it is time for that. Small data of files that have been quiet
+// that long moves into chunks first.
 func (d *drive) checkpoint(ctx context.Context, quiet time.Duration) error {
 	if err := d.lockCheckpoints(ctx); err != nil {
 		return err
@@ -195,9 +204,14 @@ func (d *drive) checkpoint(ctx context.Context, quiet time.Duration) error {
 	if err := d.volume.WriteBack(ctx, quiet); err != nil {
 		return err
 	}
-	if !d.db.Dirty() {
+	whole := d.wholeDue()
+	if !d.db.Dirty() && (!whole || d.heads.proposed() >= d.db.Stats().Counter) {
 		return nil
 	}
-	_, err := d.publishLocally(ctx, false)
+	if !whole {
+		_, err := d.publishLocally(ctx, false, nil)
+		return err
+	}
+	_, err := d.publishWhole(ctx, false, false)
 	return err
 }

@@ -10,32 +10,31 @@ func TestHeadsWaitForWhatTheyName(t *testing.T) {
 	var p publisher
 	head := func(counter uint64, needs ...uint64) offer { return offer{[]byte{byte(counter)}, counter, needs} }
 	for i, c := range []struct {
-		newest   offer
+		propose  offer // if it has a head
+		now      bool
 		unplaced []uint64
-		sync     bool
 		want     uint64 // the counter of the head that may go out; 0: none
 		fresh    bool
 	}{
-		{newest: offer{}, want: 0},
-		{newest: head(1, 10, 11), unplaced: []uint64{10, 11}, want: 0},
-		{newest: head(2, 10, 12), unplaced: []uint64{10, 12}, want: 0},
-		{newest: head(2, 12), unplaced: []uint64{12}, want: 1, fresh: true},        // 2 waits now
-		{newest: head(3, 12, 13), unplaced: []uint64{12, 13}, want: 1},             // and goes on waiting
-		{newest: head(3, 13), unplaced: []uint64{13}, want: 2, fresh: true},        // 3 waits
-		{newest: head(4, 14), unplaced: []uint64{14}, want: 3, fresh: true},        // 4 waits
-		{newest: head(5, 14, 15), unplaced: []uint64{14, 15}, sync: true, want: 3}, // a sync wants just this one
-		{newest: head(6, 14, 16), unplaced: []uint64{14, 16}, want: 3},
-		{newest: head(6), want: 6, fresh: true},
-		{newest: head(6), want: 6},
+		{want: 0},
+		{propose: head(1, 10, 11), unplaced: []uint64{10, 11}, want: 0},
+		{propose: head(2, 10, 12), unplaced: []uint64{10, 12}, want: 0}, // 1 has not gone out yet
+		{unplaced: []uint64{12}, want: 1, fresh: true},
+		{propose: head(3, 12, 13), unplaced: []uint64{12, 13}, want: 1},
+		{propose: head(4, 14), now: true, unplaced: []uint64{13, 14}, want: 1}, // a sync wants just this one
+		{propose: head(5, 15), unplaced: []uint64{13, 15}, want: 4, fresh: true},
+		{propose: head(4), want: 4},
+		{propose: head(6), want: 6, fresh: true},
+		{want: 6},
 	} {
-		if c.sync {
-			p.propose(c.newest)
+		if c.propose.head != nil {
+			p.propose(c.propose, c.now)
 		}
 		unplaced := map[uint64]bool{}
 		for _, s := range c.unplaced {
 			unplaced[s] = true
 		}
-		o, fresh := p.advance(c.newest, unplaced)
+		o, fresh := p.advance(unplaced)
 		got := uint64(0)
 		if o != nil {
 			got = o.counter

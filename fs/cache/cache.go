@@ -131,18 +131,12 @@ func (c *Cache) Closed() []StripeInfo {
 	return out
 }
 
-// Unplaced lists the stripes with bytes that are on this machine only, in no order: those that are pinned, open ones
-// included.
-func (c *Cache) Unplaced() []uint64 {
+// Filling says whether an open stripe of the class has bytes.
+func (c *Cache) Filling(class uint8) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []uint64
-	for _, s := range c.stripes {
-		if s.pinned && !s.partial && s.size > 0 {
-			out = append(out, s.number)
-		}
-	}
-	return out
+	s := c.open[class]
+	return s != nil && s.size > 0
 }
 
 // Has reports whether a stripe is wholly on this machine, open ones included.

@@ -2,6 +2,7 @@ package meta
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,8 +11,14 @@ import (
 	"github.com/hammockfs/hammock/crypt"
 )
 
-// CheckpointOptions says how to publish. Fold puts everything into the tree instead of writing a delta.
-type CheckpointOptions struct{ Fold bool }
+// CheckpointOptions says how to publish.
+type CheckpointOptions struct {
+	Fold bool // put everything into the tree instead of writing a delta
+	// Cited, if given, is called once what is published is fixed. It closes the stripes of data which that may cite and
+	// which are not placed yet, sees to it that each has a record, and lists them. The head then has their records, though
+	// they were made later than what it publishes: whoever has only the head can find the data.
+	Cited func(ctx context.Context) ([]uint64, error)
+}
 
 const (
 	foldBytes = 8 << 20   // of deltas, after which everything is folded
@@ -34,10 +41,10 @@ func (d *DB) Checkpoint(ctx context.Context, o CheckpointOptions) (head []byte, 
 	if !d.upToDate(o) {
 		err := errHeadFull
 		if !d.mustFold(o) {
-			err = d.delta(ctx)
+			err = d.delta(ctx, o)
 		}
 		if errors.Is(err, errHeadFull) {
-			err = d.fold(ctx)
+			err = d.fold(ctx, o)
 		}
 		if err != nil {
 			return nil, 0, fmt.Errorf("checkpoint: %w", err)
@@ -167,6 +174,38 @@ func (d *DB) refreshRecords(ctx context.Context, p *published) error {
 	})
 	p.Records = list
 	return nil
+}
+
+// cited gives the records, made since what is published was fixed, of the stripes of data that it may cite.
+func (d *DB) cited(ctx context.Context, o CheckpointOptions) ([]stripeRecord, error) {
+	if o.Cited == nil {
+		return nil, nil
+	}
+	stripes, err := o.Cited(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("close the stripes of data that a head names: %w", err)
+	}
+	slices.Sort(stripes)
+	var list []stripeRecord
+	for _, s := range slices.Compact(stripes) {
+		if !d.recordedSince(s) {
+			continue
+		}
+		r, err := d.Record(ctx, s)
+		if err != nil {
+			return nil, fmt.Errorf("find the record of stripe %x, which a head names: %w", s, err)
+		}
+		list = append(list, stripeRecord{s, r})
+	}
+	return list, nil
+}
+
+// recordedSince says whether a stripe got a record, or another one, since what is published was fixed.
+func (d *DB) recordedSince(stripe uint64) bool {
+	d.commit.Lock()
+	defer d.commit.Unlock()
+	_, ok := d.changed.keys[string(binary.BigEndian.AppendUint64([]byte{spaceTable}, stripe))]
+	return ok || d.changed.lost
 }
 
 // learn makes sure that the record of a closed stripe of checkpoints is known.

@@ -17,7 +17,7 @@ import (
 const deltaPiece = 1 << 20
 
 // delta publishes what changed since the last checkpoint, record by record.
-func (d *DB) delta(ctx context.Context) (err error) {
+func (d *DB) delta(ctx context.Context, o CheckpointOptions) (err error) {
 	d.commit.Lock()
 	taken := d.changed
 	d.changed = d.newChanges()
@@ -38,6 +38,13 @@ func (d *DB) delta(ctx context.Context) (err error) {
 	}
 	w := deltaWriter{d: d, ctx: ctx, it: it, buf: []byte{batchVersion}}
 	if err := w.all(gen, taken); err != nil {
+		return err
+	}
+	cited, err := d.cited(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := w.records(cited); err != nil {
 		return err
 	}
 	p := d.pub
@@ -77,6 +84,16 @@ func (w *deltaWriter) all(gen *generation, c *changes) error {
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.keys)) {
 		if err := w.key(gen, c, k[0], []byte(k[1:])); err != nil {
+			return err
+		}
+	}
+	return w.flush()
+}
+
+// records adds what was recorded of stripes since the cut.
+func (w *deltaWriter) records(list []stripeRecord) error {
+	for _, r := range list {
+		if err := w.add(opStripe, binary.BigEndian.AppendUint64(nil, r.Stripe), r.Record); err != nil {
 			return err
 		}
 	}

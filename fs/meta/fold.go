@@ -2,6 +2,7 @@ package meta
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -17,8 +18,8 @@ import (
 // fold puts the overlay into the trees: it freezes the generation, merges it in one sorted pass while new writes go to
 // the next generation, and publishes the new roots. If it fails, the frozen generation stays a level of its own and the
 // next checkpoint folds it.
-func (d *DB) fold(ctx context.Context) error {
-	err := d.foldAll(ctx)
+func (d *DB) fold(ctx context.Context, o CheckpointOptions) error {
+	err := d.foldAll(ctx, o)
 	if err != nil {
 		d.commit.Lock()
 		d.changed.lose()
@@ -27,9 +28,9 @@ func (d *DB) fold(ctx context.Context) error {
 	return err
 }
 
-func (d *DB) foldAll(ctx context.Context) error {
+func (d *DB) foldAll(ctx context.Context, o CheckpointOptions) error {
 	if lv := d.levels.Load(); lv.frozen != nil { // a fold of before did not end
-		p, err := d.foldFrozen(ctx, lv)
+		p, err := d.foldFrozen(ctx, lv, CheckpointOptions{})
 		if err == nil {
 			err = d.refreshRecords(ctx, p)
 		}
@@ -44,7 +45,7 @@ func (d *DB) foldAll(ctx context.Context) error {
 		return err
 	}
 	lv := d.levels.Load()
-	p, err := d.foldFrozen(ctx, lv)
+	p, err := d.foldFrozen(ctx, lv, o)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (d *DB) freeze() error {
 }
 
 // foldFrozen returns what is to be published once the frozen generation of lv is in the trees.
-func (d *DB) foldFrozen(ctx context.Context, lv *levels) (*published, error) {
+func (d *DB) foldFrozen(ctx context.Context, lv *levels, o CheckpointOptions) (*published, error) {
 	names, err := d.foldNames(ctx, lv)
 	if err != nil {
 		return nil, err
@@ -79,6 +80,12 @@ func (d *DB) foldFrozen(ctx context.Context, lv *levels) (*published, error) {
 	if err != nil {
 		return nil, err
 	}
+	cited, err := d.cited(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	records = append(records, cited...)
+	slices.SortFunc(records, func(a, b stripeRecord) int { return cmp.Compare(a.Stripe, b.Stripe) })
 	table, err := d.foldTable(ctx, lv, records, false)
 	if errors.Is(err, errSplit) {
 		table, err = d.foldTable(ctx, lv, records, true)

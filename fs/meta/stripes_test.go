@@ -106,7 +106,7 @@ func TestFoldInterrupted(t *testing.T) {
 	}
 	w.chunks.fail = nil
 	lv := d.levels.Load()
-	p, err := d.foldFrozen(ctx, lv)
+	p, err := d.foldFrozen(ctx, lv, CheckpointOptions{})
 	if err == nil {
 		err = d.refreshRecords(ctx, p)
 	}
@@ -126,6 +126,42 @@ func TestFoldInterrupted(t *testing.T) {
 		if got, err := other.Record(ctx, 1<<50+i); err != nil || got[len(got)-1] != want {
 			t.Fatalf("stripe %d: %q, %v", i, got, err)
 		}
+	}
+}
+
+// TestHeadHasRecordsOfItsData: a stripe that gets its record only while a checkpoint runs can be found by that checkpoint's
+// head, a delta's or a fold's; what else is committed meanwhile is not in it.
+func TestHeadHasRecordsOfItsData(t *testing.T) {
+	ctx := context.Background()
+	for _, fold := range []bool{false, true} {
+		w := newWorld(9)
+		d := w.open(t)
+		commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 1, Mode: 0o40755}) })
+		checkpoint(t, d, true)
+		commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 2, Mode: 0o100644, Size: 7}) })
+		late, err := d.NextStripe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, _, err := d.Checkpoint(ctx, CheckpointOptions{Fold: fold, Cited: func(ctx context.Context) ([]uint64, error) {
+			commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 3, Mode: 0o100644}) })
+			return []uint64{late}, d.Intend(ctx, late, []byte("meant for a"))
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := w.restore(t, head)
+		if r, err := other.Record(ctx, late); err != nil || string(r) != "meant for a" {
+			t.Errorf("fold %v: the record that came late: %q, %v", fold, r, err)
+		}
+		if _, err := other.Inode(ctx, 2); err != nil {
+			t.Errorf("fold %v: what was committed before: %v", fold, err)
+		}
+		if _, err := other.Inode(ctx, 3); !errors.Is(err, ErrNotExist) {
+			t.Errorf("fold %v: what was committed later is in the head: %v", fold, err)
+		}
+		other.Close(ctx)
+		d.Close(ctx)
 	}
 }
 
