@@ -94,10 +94,9 @@ func (d *drive) inspect(number uint64, record []byte, stores map[uint32]bool) ch
 	if record == nil {
 		return s
 	}
-	s.Recorded = true
 	s.Bad = placement.Flaws(number, record, stores)
 	if r, err := placement.ParseRecord(record); err == nil {
-		s.Placed, s.Class, s.Payload = r.Placed, r.Class, int(r.Payload)
+		s.Placed, s.Payload = r.Placed, int(r.Payload)
 		if s.Here >= 0 && s.Here != s.Payload {
 			s.Bad = append(s.Bad, fmt.Sprintf("it says %d bytes, and %d are here", s.Payload, s.Here))
 		}

@@ -59,12 +59,10 @@ const (
 
 // Stripe is what is known of a stripe beside the records of files.
 type Stripe struct {
-	Recorded bool     // it has a record
-	Placed   bool     // which says that it is on peers
-	Class    uint8    // of the record
-	Payload  int      // of the record, in bytes
-	Here     int      // bytes on this machine if all of it is here, else -1
-	Bad      []string // what is wrong with the record
+	Placed  bool     // which says that it is on peers
+	Payload int      // of the record, in bytes
+	Here    int      // bytes on this machine if all of it is here, else -1
+	Bad     []string // what is wrong with the record
 }
 
 // there says whether its bytes are anywhere.

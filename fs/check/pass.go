@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/hammockfs/hammock/fs/meta"
@@ -308,6 +307,3 @@ func (p *pass) tell(ctx context.Context) {
 
 // maxPaths is how many findings of a pass name their file: it takes a few reads for each.
 const maxPaths = 1000
-
-// errGone is of what was there a moment ago.
-var errGone = errors.New("is not there any more")

@@ -214,7 +214,7 @@ func numbered(ino uint64, kind meta.Kind, n uint64) []byte {
 
 // stripe is what a test's peers and cache know of a stripe: a record says that it is on peers if it has a payload.
 func (w *world) stripe(number uint64, record []byte) Stripe {
-	s := Stripe{Here: -1, Recorded: record != nil}
+	s := Stripe{Here: -1}
 	if n, ok := w.cache.Local(number); ok {
 		s.Here = n
 	}

@@ -42,7 +42,7 @@ func (r *running) fsck() error {
 
 // stripe says what is known of a stripe beside what files say.
 func (r *running) stripe(number uint64, record []byte, stores map[uint32]bool) check.Stripe {
-	s := check.Stripe{Here: -1, Recorded: record != nil}
+	s := check.Stripe{Here: -1}
 	if n, ok := r.cache.Local(number); ok {
 		s.Here = n
 	}
