@@ -75,7 +75,7 @@ func TestKillAtAnyJournalCall(t *testing.T) {
 				var puts int
 				puts, died = lifeUntil(t, n, after, stripes)
 				// Under way are one upload or two repairs; the store that answers nothing may have been asked once more.
-	if most := calm + 2*6; puts > most {
+				if most := calm + 2*6; puts > most {
 					t.Errorf("%d puts, where %d are done without an end in the middle", puts, calm)
 				}
 			})
