@@ -152,7 +152,7 @@ func passedSecret() ([]byte, bool, error) {
 
 // nodeLog is where a node logs: standard error, which for a background process
 // is STATE/log.
-func nodeLog() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, nil)) }
+func nodeLog() *slog.Logger { return slog.New(newCalmLog(slog.NewTextHandler(os.Stderr, nil))) }
 
 // foregroundArgs is this command's own line with --foreground.
 func foregroundArgs() []string {

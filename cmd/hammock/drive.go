@@ -136,7 +136,7 @@ func (d *drive) gear() ([32]byte, chunker.Params) {
 func (d *drive) cacheConfig() cache.Config {
 	n := d.node
 	cfg := cache.Config{
-		FS: vfs.Default, Dir: n.state.path("cache"), Limit: n.set.Cache, Memory: blockBudget,
+		FS: vfs.Default, Dir: n.state.path("cache"), Limit: n.set.Cache, Memory: blockBudget, Files: shareOfFiles(8, 256),
 		Sealer:  crypt.NewSealer(n.keys.VolumeSecrets().Current().ContentKey(), n.genesis.Suite),
 		Numbers: numbers{d}, Index: index{d}, Remote: remote{d}, Known: d.placed, Describe: d.describe,
 		Target: d.target, OnClosed: func(stripe uint64, class uint8) { d.placer.Enqueue(stripe, class) }, Log: n.log,
@@ -169,7 +169,7 @@ func metaConfig(n *node, c *cache.Cache) meta.Config {
 	s := n.keys.VolumeSecrets()
 	cfg := meta.Config{
 		FS: vfs.Default, Dir: n.state.path("meta"), AtRest: n.keys.AtRest, NameKey: s.NameKey(), Device: n.device, Certificate: n.cert,
-		Volume: n.genesis.ID(), Epoch: s.Current(), Epochs: s.Epochs, Policy: n.set.Policy, Memory: metaBudget, Journal: journalBudget, Log: n.log,
+		Volume: n.genesis.ID(), Epoch: s.Current(), Epochs: s.Epochs, Policy: n.set.Policy, Memory: metaBudget, Journal: journalBudget, Files: shareOfFiles(4, 500), Log: n.log,
 	}
 	if c != nil {
 		_, cfg.Reserve = n.state.shares("meta")

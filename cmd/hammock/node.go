@@ -84,7 +84,7 @@ func startNode(ctx context.Context, st state, k *crypt.Keyring, o nodeOptions) (
 	}
 	_, reserve := st.shares("depot")
 	n.depot, err = depot.Open(depot.Config{FS: vfs.Default, Dir: st.path("depot"), Capacity: max(n.set.Give, 1<<20),
-		Log: o.log, Reserve: min(reserve, depotReserve),
+		Log: o.log, Reserve: min(reserve, depotReserve), Files: shareOfFiles(4, 500),
 		Memory: flightBudget + 1<<20}) // what the server lets in never waits here, where turns go by arrival
 	if err != nil {
 		return nil, fmt.Errorf("open what is kept for others: %w", err)

@@ -57,6 +57,10 @@ func (s state) dirty() int64 {
 	return max(limit, 1<<20)
 }
 
+// shareOfFiles is a part of the descriptors of this process, where they are few,
+// and at most so many.
+func shareOfFiles(part, most int) int { return min(max(descriptors()/part, 16), most) }
+
 // tend does what has to be done every few seconds for the disks of the volume.
 func (d *drive) tend(ctx context.Context) {
 	d.cache.Tick(ctx)

@@ -59,6 +59,7 @@ type Config struct {
 
 	Memory  int64 // budget in bytes for Pebble's cache and memtables and for tree nodes; 0: 64 MiB
 	Journal int64 // bytes of journal kept before the overlay is flushed; 0: 64 MiB
+	Files   int   // open files of the overlay; 0: 500
 	// Reserve is how many bytes of its disk a ballast holds for what must be recorded when others have filled it; 0: none.
 	Reserve int64
 	Log     *slog.Logger

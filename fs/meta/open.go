@@ -54,6 +54,9 @@ func (c *Config) defaults() error {
 	if c.Journal <= 0 {
 		c.Journal = 64 << 20
 	}
+	if c.Files <= 0 {
+		c.Files = 500
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
@@ -112,7 +115,7 @@ func (d *DB) openPebble() error {
 		FormatMajorVersion:          pebble.FormatNewest,
 		Logger:                      pebbleLog{d},
 		EventListener:               d.listener(),
-		MaxOpenFiles:                500,
+		MaxOpenFiles:                d.cfg.Files,
 	}
 	o.Experimental.ReadSamplingMultiplier = -1 // or closing an iterator might wait for the manifest
 	for i := range o.Levels {

@@ -248,15 +248,18 @@ func TestRestartKeepsMembersAndTickets(t *testing.T) {
 // no certificate is valid. It begins, says so, and forgets nobody: with the clock
 // set right it finds the others again.
 func TestWrongClock(t *testing.T) {
-	a, b := newParty(t, "anna").found(t), newParty(t, "bert")
-	cert, err := b.root.Certify(crypt.Certificate{Device: b.device.Key(), Wrap: b.device.Wrap(), WriterEpoch: 1,
-		NotBefore: time.Now().Add(-time.Hour).Unix(), NotAfter: time.Now().Add(24 * time.Hour).Unix()})
-	if err != nil {
-		t.Fatal(err)
+	a, b := newParty(t, "anna"), newParty(t, "bert")
+	for _, p := range []*party{a, b} {
+		cert, err := p.root.Certify(crypt.Certificate{Device: p.device.Key(), Wrap: p.device.Wrap(), WriterEpoch: 1,
+			Rights: crypt.RightWrite | crypt.RightInvite, NotBefore: time.Now().Add(-time.Hour).Unix(), NotAfter: time.Now().Add(24 * time.Hour).Unix()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.cert, err = cert.Marshal(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if b.cert, err = cert.Marshal(); err != nil {
-		t.Fatal(err)
-	}
+	a.found(t)
 	sa := a.start(t)
 	sb := b.joins(t, sa).start(t)
 	meet(t, sb, a)

@@ -73,6 +73,8 @@ type Config struct {
 	KeepFree int64
 	// Reserve is how many bytes of the disk a ballast holds for the index, should others fill the disk; 0: none.
 	Reserve int64
+	// Files is how many files of the index are kept open; 0: 500.
+	Files int
 	// SegmentSize is when a new segment is begun; 0: a 64th of Capacity, within 1 MiB and 256 MiB.
 	SegmentSize int64
 
@@ -147,6 +149,9 @@ func (c *Config) defaults() error {
 		c.Memory = defaultMemory
 	}
 	c.Memory = max(c.Memory, maxRecord)
+	if c.Files == 0 {
+		c.Files = 500
+	}
 	if c.SegmentSize == 0 {
 		c.SegmentSize = min(max(c.Capacity/64, 1<<20), maxSegment)
 	}

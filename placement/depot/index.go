@@ -144,7 +144,7 @@ type index struct {
 }
 
 // openIndex opens the index, or makes an empty one.
-func openIndex(fs vfs.FS, dir string, log *slog.Logger) (*index, error) {
+func openIndex(fs vfs.FS, dir string, files int, log *slog.Logger) (*index, error) {
 	cache := pebble.NewCache(8 << 20)
 	defer cache.Unref()
 	x := &index{guard: newGuard()}
@@ -154,6 +154,7 @@ func openIndex(fs vfs.FS, dir string, log *slog.Logger) (*index, error) {
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLog{log, x.guard},
 		MemTableSize:       4 << 20,
+		MaxOpenFiles:       files,
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

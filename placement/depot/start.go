@@ -31,7 +31,7 @@ func (d *Depot) start(ctx context.Context) (err error) {
 		return err
 	}
 	patient := room.NewPatient(ctx, fs, d.ballast, vital)
-	if d.index, err = openIndex(patient, index, d.log); err != nil {
+	if d.index, err = openIndex(patient, index, d.cfg.Files, d.log); err != nil {
 		return fmt.Errorf("open the index (if it is damaged and not just in use, remove %s: it is made anew): %w", index, err)
 	}
 	d.segments = &segments{fs: fs, dir: files, target: d.cfg.SegmentSize, all: map[uint64]*segment{}}
