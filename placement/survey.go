@@ -96,9 +96,26 @@ func (p *Placer) surveys(ctx context.Context) {
 			p.cfg.Log.Warn("the survey of all stripes did not come to its end; another will", "err", err)
 			p.survey.want(0)
 		}
+		p.survey.rest(ctx)
+	}
+}
+
+// rest returns after surveyRest, or when somebody waits for a survey.
+func (s *survey) rest(ctx context.Context) {
+	over := time.After(surveyRest)
+	for {
+		s.mu.Lock()
+		changed, asked := s.changed, s.all
+		s.mu.Unlock()
+		if asked {
+			return
+		}
 		select {
-		case <-time.After(surveyRest):
+		case <-changed:
+		case <-over:
+			return
 		case <-ctx.Done():
+			return
 		}
 	}
 }
