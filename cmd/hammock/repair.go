@@ -152,6 +152,7 @@ func peersCommand(at func() state) *cobra.Command {
 		},
 	}
 	cmd.AddCommand(
+		revokeCommand(at),
 		judgeCommand(at, "lost", "Count a peer as lost: its shards are rebuilt on others",
 			"Says that a peer will not come back. Everything that it held is rebuilt on others, the most endangered first, and it\n"+
 				"gets nothing new. `hammock peers forgive` takes that back."),

@@ -121,6 +121,7 @@ func serve(ctx context.Context, st state, pass *passphraseFlags, give int64, lis
 func (n *node) answer(more func(*control)) (*control, error) {
 	c := newControl()
 	c.handle("/invite", n.answerInvite)
+	c.handle("/peers/revoke", n.answerRevoke)
 	for path, show := range map[string]http.HandlerFunc{"/": pprof.Index, "/profile": pprof.Profile, "/trace": pprof.Trace} {
 		c.mux.Handle("GET /debug/pprof"+path, show) // for whoever looks into what a node spends its time on
 	}
