@@ -38,6 +38,7 @@ var layers = map[string][]string{
 	"integration":           {},
 	"integration/crashdisk": {},
 	"integration/liar":      {"crypt", "net/swarm", "net/wire", "placement/depot"},
+	"integration/hostile":   {},
 	"integration/model":     {"fs/volume"},
 	"integration/posix":     {},
 	"integration/powercuts": {},
