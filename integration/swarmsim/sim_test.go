@@ -84,6 +84,6 @@ func TestYears(t *testing.T) {
 		t.Skip("only with HAMMOCK_SOAK")
 	}
 	for first, i := seed(t), uint64(0); i < 4; i++ {
-		live(t, Config{Seed: first + i, Nodes: 200, Owners: 20, Stripes: 50, Days: 3 * 365, Calm: 30, AuditEvery: 30 * time.Minute})
+		live(t, Config{Seed: first + i, Nodes: 200, Owners: 20, Stripes: 50, Days: 3 * 365, Calm: 30, AuditEvery: time.Hour})
 	}
 }
