@@ -80,7 +80,7 @@ func TestMatch(t *testing.T) {
 			f := a.folder()
 			test.change(f)
 			n := a.history.last()
-			if _, _, err := a.history.match(f, n, n, 0, false); (err == nil) != test.fine {
+			if _, _, err := a.history.match(f, n, n, 0); (err == nil) != test.fine {
 				t.Errorf("the comparison says: %v", err)
 			}
 		})
@@ -92,12 +92,12 @@ func TestMatch(t *testing.T) {
 func TestMatchOlder(t *testing.T) {
 	for n := range len(story) + 1 {
 		old, all := recorded(story[:n]...), recorded(story...)
-		step, _, err := all.history.match(old.folder(), 0, all.history.last(), 0, false)
+		step, _, err := all.history.match(old.folder(), 0, all.history.last(), 0)
 		if err != nil || step < n {
 			t.Errorf("as after step %d: found at %d: %v", n, step, err)
 		}
 		all.history.covered(8)
-		if _, _, err := all.history.match(old.folder(), all.history.synced, all.history.last(), 8, false); (err == nil) != (n >= 8) {
+		if _, _, err := all.history.match(old.folder(), all.history.synced, all.history.last(), 8); (err == nil) != (n >= 8) {
 			t.Errorf("with a sync that covers step 8, one as after step %d: %v", n, err)
 		}
 	}
@@ -124,19 +124,15 @@ func TestContent(t *testing.T) {
 	}
 }
 
-// TestMatchUnreadable lets a recovery lose bytes of files that were changed after
-// the last sync, and of no others.
+// TestMatchUnreadable: nothing excuses a file that cannot be read.
 func TestMatchUnreadable(t *testing.T) {
-	for name, fine := range map[string]bool{"b": false, "c": true} {
+	for _, name := range []string{"b", "c"} {
 		a := recorded(story...)
 		a.history.covered(5)
 		f, n := a.folder(), a.history.last()
 		f.lost[f.names[name].Ino] = "an error"
-		if _, _, err := a.history.match(f, n, n, 5, true); (err == nil) != fine {
-			t.Errorf("%s cannot be read: %v", name, err)
-		}
-		if _, _, err := a.history.match(f, n, n, 5, false); err == nil {
-			t.Errorf("%s cannot be read, which nothing excuses", name)
+		if _, _, err := a.history.match(f, n, n, 5); err == nil {
+			t.Errorf("%s cannot be read, and nobody minds", name)
 		}
 	}
 }

@@ -127,12 +127,6 @@ func (h *history) versions(id, n, floor int) (list []*content) {
 	return list
 }
 
-// changed says whether a file has other bytes at a step than the last sync covers.
-func (h *history) changed(id, step int) bool {
-	covered, ok := h.state(h.synced).files[id]
-	return !ok || slices.ContainsFunc(h.versions(id, step, h.synced), func(v *content) bool { return v != covered.content })
-}
-
 // tail prints the last steps, those that concern a name first.
 func (h *history) tail(name string, most int) string {
 	var b strings.Builder

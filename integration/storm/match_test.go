@@ -42,12 +42,11 @@ func newFound(list []seen) *found {
 
 // match looks for a moment, of those from step lo to step hi, at which the folder
 // was as it was found, and returns the newest. Bytes may be older than the
-// moment, but not than their acknowledgement or the floor. With mayLose, a file
-// that was changed since the last sync may be unreadable.
-func (h *history) match(f *found, lo, hi, floor int, mayLose bool) (step int, contents map[int]*content, err error) {
+// moment, but not than their acknowledgement or the floor. All can be read.
+func (h *history) match(f *found, lo, hi, floor int) (step int, contents map[int]*content, err error) {
 	var newest, oldest error
 	for step = hi; step >= max(lo, h.first); step-- {
-		contents, err := h.matchAt(f, step, floor, mayLose)
+		contents, err := h.matchAt(f, step, floor)
 		if err == nil {
 			return step, contents, nil
 		}
@@ -62,7 +61,7 @@ func (h *history) match(f *found, lo, hi, floor int, mayLose bool) (step int, co
 	return 0, nil, newest
 }
 
-func (h *history) matchAt(f *found, step, floor int, mayLose bool) (map[int]*content, error) {
+func (h *history) matchAt(f *found, step, floor int) (map[int]*content, error) {
 	s := h.state(step)
 	inodes, err := s.matchNames(f)
 	if err != nil {
@@ -75,10 +74,7 @@ func (h *history) matchAt(f *found, step, floor int, mayLose bool) (map[int]*con
 			continue
 		}
 		got := f.contents[inodes[id]]
-		if why := f.lost[inodes[id]]; why != "" && mayLose && h.changed(id, step) {
-			contents[id] = s.files[id].content
-			continue
-		} else if why != "" {
+		if why := f.lost[inodes[id]]; why != "" {
 			return nil, fmt.Errorf("%s cannot be read: %s\n%s", name, why, h.tail(name, 12))
 		}
 		if err := fits(got, h.versions(id, step, floor)); err != nil {

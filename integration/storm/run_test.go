@@ -291,7 +291,7 @@ func (s *storm) compare(recovered bool) error {
 		} else if a.unsure {
 			lo--
 		}
-		step, contents, err := h.match(newFound(got.Tree), lo, h.last(), h.synced, recovered)
+		step, contents, err := h.match(newFound(got.Tree), lo, h.last(), h.synced)
 		if err != nil {
 			return fmt.Errorf("%s: %w\nits last calls:\n%s", a.name, err, h.tail("", 25))
 		}
@@ -299,10 +299,7 @@ func (s *storm) compare(recovered bool) error {
 		h.adopt("found so", step, contents)
 		a.unsure = false
 		s.synced[i] = h.synced
-		if recovered {
-			err = a.removeChanged(step)
-		}
-		if err := errors.Join(err, a.end()); err != nil {
+		if err := a.end(); err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
 	}
@@ -310,16 +307,4 @@ func (s *storm) compare(recovered bool) error {
 		return s.syncAll()
 	}
 	return nil
-}
-
-// removeChanged removes the files that were changed between the last sync and a
-// step that a recovery has brought back: where their bytes are is possibly known
-// nowhere, even if they lie below newer ones and all can be read now.
-func (a *actor) removeChanged(step int) error {
-	for name, id := range a.history.state(step).names {
-		if f := a.history.state(step).files[id]; f.kind == 'f' && a.history.changed(id, step) {
-			a.do(call{Op: "unlink", Name: name})
-		}
-	}
-	return a.failed
 }
