@@ -299,3 +299,44 @@ func TestRepairRate(t *testing.T) {
 		}
 	})
 }
+
+// sized is a world that knows which payloads are here, as a cache does.
+type sized struct{ *world }
+
+func (s sized) PayloadSize(stripe uint64) (int, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.payloads[stripe]
+	return len(p), ok
+}
+
+// TestRecoveredOnItsWay: after a recovery a record may be of a stripe that was still on its way when the head was made, and
+// its bytes are not here. What has arrived is found at the stores, recorded, and not put again.
+func TestRecoveredOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 6)
+		cfg := watched(w)
+		cfg.Payloads = sized{w}
+		p, stop := w.start(cfg)
+		w.placeAll(p, placement.ClassData, sizesWatched()...)
+		stop()
+		w.evictAll()
+		r := w.record(1)
+		r.Placed = false
+		for i := range r.Shards {
+			r.Shards[i].Held = false
+		}
+		w.mem[r.Shards[2].Store].Lose(r.Shards[2].ID) // that one had not arrived
+		w.mu.Lock()
+		w.journal[1] = r.Append(nil)
+		w.mu.Unlock()
+		p, stop = w.start(cfg)
+		defer stop()
+		time.Sleep(time.Minute)
+		if got := p.Stats().PutBytes; got != int64(r.ShardSize) {
+			t.Errorf("%d bytes were put for one shard of %d", got, r.ShardSize)
+		}
+		w.expectWhole(1)
+		w.expectRead(p, 1)
+	})
+}

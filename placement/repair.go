@@ -313,6 +313,11 @@ func (p *Placer) rebuild(ctx context.Context, rec *Record, before []byte, demote
 func (p *Placer) unhoused(ctx context.Context, rec *Record, before []byte) (outcome, error) {
 	reasons := map[uint32]error{}
 	p.chooserFor(rec, reasons)
+	if !rec.Placed && rec.held() < rec.Code.K {
+		return outcome{}, &QuorumError{What: fmt.Sprintf("find stripe %d, which is not here", rec.Stripe), Need: rec.Code.K, Got: rec.held(), Of: "shards",
+			Stores: failures(reasons, p.stores())}
+	}
+	rec.Placed = true
 	if string(rec.Append(nil)) != string(before) {
 		if err := p.journalRecord(ctx, rec, true); err != nil {
 			return outcome{}, err

@@ -147,10 +147,15 @@ func (p *Placer) surveyPass(ctx context.Context, danger int, census map[uint32]b
 	for cursor, end := uint64(0), false; !end; {
 		infos := p.view()
 		var found []*item
+		var strays []Record
 		n := 0
 		err := p.cfg.Records.Records(ctx, cursor, func(stripe uint64, record []byte) bool {
 			cursor = stripe
 			n++
+			if rec, err := ParseRecord(record); err == nil && !rec.Placed && danger == 0 && !p.here(stripe) {
+				strays = append(strays, rec)
+				return n < surveyWindow
+			}
 			if it := infos.appraise(record, census, all); it != nil {
 				dangers[it.danger()] = true
 				if it.danger() == danger {
@@ -163,11 +168,27 @@ func (p *Placer) surveyPass(ctx context.Context, danger int, census map[uint32]b
 			return nil, err
 		}
 		end = n < surveyWindow
+		for _, rec := range strays {
+			p.Enqueue(rec.Stripe, rec.Class)
+		}
 		if err := p.queueRepairs(ctx, found); err != nil {
 			return nil, err
 		}
 	}
 	return dangers, nil
+}
+
+// here says whether the payload of a stripe lies on this machine. One that neither does nor is recorded as placed was on its
+// way when another machine, which this one follows after a recovery, made the head: what arrived is at the stores, and
+// to try its upload finds that out.
+func (p *Placer) here(stripe uint64) bool {
+	if _, known := p.cfg.Payloads.(interface {
+		PayloadSize(stripe uint64) (int, bool)
+	}); !known {
+		return true
+	}
+	_, ok := p.payloadSize(stripe)
+	return ok
 }
 
 // queueRepairs queues repairs, and waits while there are too many. Where all that are queued have failed and wait for their
