@@ -21,9 +21,10 @@ const (
 	part                 // one of several groups is wrong, and an audit asks for one
 )
 
-// The days within which a shard that was lost must have been rebuilt elsewhere, by sessions of about an hour a day. Days on
-// which too few shards are in reach do not count.
-var repairDays = [...]int{missing: 15, left: 40, part: 60}
+// The days within which a shard that was lost must have been rebuilt elsewhere, by sessions of about half an hour a day: in
+// the soak each of them asks every second store for one shard of a few, and one loss alone starts no census. Days on which
+// too few shards are in reach do not count.
+var repairDays = [...]int{missing: 45, left: 45, part: 90}
 
 // holds says whether a node has a shard, whole and for good.
 func (w *World) holds(o *owner, sh placement.Shard) (have, wrong bool) {
