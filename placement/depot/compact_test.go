@@ -270,3 +270,21 @@ func TestLostSegment(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestMoreSegmentsThanFiles reads from more segments than are kept open: the one that is read is never among those that
+// are closed for it.
+func TestMoreSegmentsThanFiles(t *testing.T) {
+	cfg := small(vfs.NewMem(), &clock{})
+	cfg.SegmentSize, cfg.Capacity = 20_000, 64<<20
+	d := open(t, cfg)
+	defer d.Close()
+	const n, size = 2*maxOpen + 10, 20_000
+	fill(t, d, n, size)
+	for range 4 {
+		for i := range uint64(n) {
+			if err := verify(d, owner(1), shard(i, size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -77,9 +77,9 @@ func (s *segments) acquire(num uint64) (g *segment, ok bool, err error) {
 			return nil, false, fmt.Errorf("open segment %016x: %w", num, err)
 		}
 		s.open++
-		s.shed(maxOpen)
 	}
-	g.refs++
+	g.refs++ // before others are closed, or this one may be among them
+	s.shed(maxOpen)
 	return g, true, nil
 }
 
