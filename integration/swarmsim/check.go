@@ -153,8 +153,9 @@ func (n *node) unsuspected() bool {
 	return n.online && n.lies == honest && n.slow == 0 && time.Since(n.since) > suspicion && time.Since(n.healed) > suspicion
 }
 
-// suspicion is how long a node is remembered for having been away, or slow.
-const suspicion = 4 * 24 * time.Hour
+// suspicion is how long a node that was away, or slow, may still keep what was put elsewhere meanwhile: an owner that has not
+// had a session since has not told it.
+const suspicion = 12 * 24 * time.Hour
 
 // judgement is the last look, after the calm: everything is whole, each shard on a machine of its own, and no store keeps a
 // shard that no record has named.
