@@ -87,7 +87,7 @@ func TestLiars(t *testing.T) {
 	for _, c := range []struct {
 		mode    liar.Mode
 		verdict string
-	}{{liar.Slow, "slow"}, {liar.Audits, "liar"}, {liar.Stale, "lost shards"}, {liar.Nothing, "lost shards"}, {liar.Wrong, "liar"}} {
+	}{{liar.Slow, "slow"}, {liar.Audits, "liar"}, {liar.Stale, "lost shards"}, {liar.Nothing, "lost shards"}} {
 		t.Run(string(c.mode), func(t *testing.T) {
 			t.Parallel()
 			w := newVolume(t, "2+1")
@@ -108,7 +108,7 @@ func (w *world) withLiar(t *testing.T, mode liar.Mode, delay time.Duration, verd
 	sums := map[string][32]byte{}
 	write := func(which byte) {
 		name := "file" + strconv.Itoa(int(which))
-		sums[name] = writeStream(t, w.path(name), unlike(which, 3<<20))
+		sums[name] = writeStream(t, w.path(name), unlike(which, 1<<20))
 		w.must("sync")
 	}
 	for i := range byte(3) {
@@ -116,12 +116,22 @@ func (w *world) withLiar(t *testing.T, mode liar.Mode, delay time.Duration, verd
 	}
 	w.peers[0].lie(mode, delay)
 	w.awaitPeers()
-	for i := range byte(4) {
+	later := byte(16) // so many that it has shards which are read when nothing is amiss
+	if mode == liar.Slow { // each sync waits for it
+		later = 1
+	}
+	for i := range later {
 		write(10 + i)
 	}
 	w.elsewhere()
 	w.same(t, sums)
-	w.await("it is shown as "+verdict, func(s *status) bool { return s.record("peer-1").Verdict == verdict })
+	w.await("it is shown as "+verdict, func(s *status) bool {
+		if mode == liar.Audits && s.record("peer-1").Verdict != verdict { // only who reads finds out
+			w.elsewhereWithout(t)
+			w.same(t, sums)
+		}
+		return s.record("peer-1").Verdict == verdict
+	})
 	w.awaitReplaced(mode)
 	if mode != liar.Stale { // which has what it had, and is of use
 		w.peers[0].kill()

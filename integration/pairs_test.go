@@ -129,6 +129,9 @@ func (w *world) loseTwo(t *testing.T, pair []*node, lies bool, sums map[string][
 		}
 	}
 	w.awaitPeers()
+	if !fullSize() {
+		_, _ = w.try("repair", "--now") // it would look by itself in some seconds; not to be whole is no success
+	}
 	w.awaitWhole(2)
 	for _, p := range pair {
 		p.awaitLong("what was lost is back", func(s *status) bool { return s.Held >= held*9/10 })
