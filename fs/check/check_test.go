@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hammockfs/hammock/crypt"
@@ -217,11 +218,12 @@ func texts(list []Finding) string {
 func TestInterrupted(t *testing.T) {
 	w := newWorld(t)
 	w.unmount()
-	for n := 1; ; n++ {
+	for n := int64(1); ; n++ {
 		ending, end := context.WithCancel(ctx)
-		left := n
-		step := func() {
-			if left--; left == 0 {
+		var left atomic.Int64
+		left.Store(n)
+		step := func() { // chunks are verified side by side
+			if left.Add(-1) == 0 {
 				end()
 			}
 		}
@@ -231,7 +233,7 @@ func TestInterrupted(t *testing.T) {
 			Verify: func(ctx context.Context, r *crypt.Ref) (bool, error) { step(); return w.cache.Verify(ctx, r) },
 		})
 		end()
-		if left > 0 && err == nil {
+		if left.Load() > 0 && err == nil {
 			break // it came to its end before
 		}
 		if !errors.Is(err, context.Canceled) {
