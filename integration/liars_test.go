@@ -116,7 +116,7 @@ func (w *world) withLiar(t *testing.T, mode liar.Mode, delay time.Duration, verd
 	}
 	w.peers[0].lie(mode, delay)
 	w.awaitPeers()
-	later := byte(16) // so many that it has shards which are read when nothing is amiss
+	later := byte(16)      // so many that it has shards which are read when nothing is amiss
 	if mode == liar.Slow { // each sync waits for it
 		later = 1
 	}
