@@ -90,6 +90,7 @@ type Placer struct {
 	lastErr error
 	broken  map[uint64]map[place]span // by stripe: what reads found lost or wrong, for the repair to look at
 	whole   map[uint64]time.Time      // stripes that a repair found whole, and when
+	alone   bool                      // the newest error was that no store is online
 	fit     map[uint32]bool           // stores that could take shards when that was last looked at
 
 	ctx  context.Context // ends with Close: what outlives a call hangs on it
@@ -268,6 +269,8 @@ func (p *Placer) work(ctx context.Context, it *item) {
 	}
 	if err != nil && ctx.Err() == nil {
 		p.stats.failed.Add(1)
+	}
+	if err != nil && ctx.Err() == nil && !p.known(err) {
 		p.cfg.Log.Warn("a stripe waits for its next try", "stripe", it.stripe, "repair", it.repair, "err", err)
 	}
 	p.mu.Lock()
@@ -278,9 +281,20 @@ func (p *Placer) work(ctx context.Context, it *item) {
 		}
 		p.queue.retry(it, err, time.Now())
 	} else {
+		p.alone = false
 		p.settled(it, out)
 	}
 	p.signal()
+}
+
+// known says whether an error is one that the log has already: that nobody is online is said once, not for each stripe.
+func (p *Placer) known(err error) bool {
+	alone := errors.Is(err, errNobody)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := alone && p.alone
+	p.alone = alone
+	return known
 }
 
 // settled takes a finished item out of the queue; p.mu is held.

@@ -39,6 +39,9 @@ func (p *Placer) place(ctx context.Context, stripe uint64, before map[uint32]err
 	if rec != nil && rec.Placed {
 		return outcomeOf(rec, nil), nil
 	}
+	if err := p.nobody(stripe, rec); err != nil {
+		return outcome{reasons: before}, err
+	}
 	g, err := p.back.take(ctx, p.encodedHint(stripe, rec))
 	if err != nil {
 		return outcome{}, err
@@ -56,6 +59,33 @@ func (p *Placer) place(ctx context.Context, stripe uint64, before map[uint32]err
 	g.shrink(cap(e.payload) + cap(e.parity))
 	u := p.newUpload(rec, e.shards, before)
 	return u.finish(ctx)
+}
+
+// errNobody is why a stripe is not even encoded.
+var errNobody = errors.New("no store is online")
+
+// nobody is the error of a stripe while no store at all is online. All that was written in a week without one would
+// otherwise be read and encoded again with each try.
+func (p *Placer) nobody(stripe uint64, rec *Record) error {
+	infos := p.stores()
+	reasons := map[uint32]error{}
+	for i := range infos {
+		if infos[i].Online && !infos[i].Here {
+			return nil
+		}
+		reasons[infos[i].Number] = unfit(&infos[i], 0)
+	}
+	code, ok := p.policyCode(ClassData)
+	got := 0
+	if rec != nil {
+		code, got = rec.Code, rec.held()
+	} else if !ok {
+		return nil // which is another error
+	}
+	return &QuorumError{
+		What: fmt.Sprintf("place stripe %d", stripe), Need: code.Happy(), Got: got, Of: "different " + p.cfg.Distinct.String() + "s",
+		Because: errNobody, Stores: failures(reasons, infos),
+	}
 }
 
 func outcomeOf(rec *Record, reasons map[uint32]error) outcome {
