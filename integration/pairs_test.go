@@ -129,12 +129,14 @@ func (w *world) loseTwo(t *testing.T, pair []*node, lies bool, sums map[string][
 		}
 	}
 	w.awaitPeers()
-	if !fullSize() {
-		_, _ = w.try("repair", "--now") // it would look by itself in some seconds; not to be whole is no success
+	if fullSize() {
+		for _, p := range pair { // by itself, but for what nobody has asked for yet
+			p.awaitLong("what was lost is back", func(s *status) bool { return s.Held >= held*9/10 })
+		}
 	}
-	w.awaitWhole(2)
-	for _, p := range pair {
-		p.awaitLong("what was lost is back", func(s *status) bool { return s.Held >= held*9/10 })
-	}
+	w.awaitLong("every shard is where it should be", func(*status) bool {
+		_, err := w.try("repair", "--now") // asks for each
+		return err == nil
+	})
 	w.awaitWhole(2)
 }

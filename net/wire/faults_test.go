@@ -22,8 +22,11 @@ func bubble(t *testing.T, limits wire.Limits, test func(t *testing.T, w *world))
 	synctest.Test(t, func(t *testing.T) { test(t, inMemory(t).serve(t, limits)) })
 }
 
+// longSize is more than one request brings.
+const longSize = wire.MaxRange + 20_000
+
 // exchanges is one of each request, on fresh streams.
-func exchanges(t *testing.T, w *world, held wire.Put) map[string]func(ctx context.Context) error {
+func exchanges(t *testing.T, w *world, held, long wire.Put) map[string]func(ctx context.Context) error {
 	data := randomBytes(40, 40_000)
 	what := wire.Put{Shard: crypt.Sum(data), Stripe: 40}
 	bundle := w.alice.bundle(t, 5)
@@ -51,6 +54,15 @@ func exchanges(t *testing.T, w *world, held wire.Put) map[string]func(ctx contex
 		"head put": func(ctx context.Context) error { return w.bobPeer().PutHead(ctx, bundle) },
 		"head get": func(ctx context.Context) error { _, err := w.bobPeer().Heads(ctx, bundle.Owner); return err },
 		"recover":  func(ctx context.Context) error { _, _, err := s.Recover(ctx, again.root, again.raw); return err },
+		"join": func(ctx context.Context) error {
+			w.door.issue("another token") // the last one may have been used up
+			_, err := s.Join(ctx, []byte("another token"), again.raw, "carol")
+			return err
+		},
+		"long get": func(ctx context.Context) error { // several requests, one behind the other
+			_, err := w.bobPeer().ReadRange(ctx, long.Shard, longSize, 0, longSize, nil)
+			return err
+		},
 	}
 }
 
@@ -59,7 +71,7 @@ func exchanges(t *testing.T, w *world, held wire.Put) map[string]func(ctx contex
 // request has to work afterwards.
 func TestCutAnywhere(t *testing.T) {
 	for _, from := range []string{"client", "bob"} {
-		for _, name := range []string{"put", "get", "has", "delete", "info", "head put", "head get", "recover"} {
+		for _, name := range []string{"put", "get", "has", "delete", "info", "head put", "head get", "recover", "join", "long get"} {
 			t.Run(from+" "+name, func(t *testing.T) {
 				bubble(t, wire.Limits{}, func(t *testing.T, w *world) { cutEverywhere(t, w, name, from) })
 			})
@@ -70,9 +82,13 @@ func TestCutAnywhere(t *testing.T) {
 func cutEverywhere(t *testing.T, w *world, name, from string) {
 	held, _ := w.put(t, 1, 20_000)
 	check(t, w.bobPeer().PutHead(t.Context(), w.alice.bundle(t, 5)))
-	do := exchanges(t, w, held)[name]
+	long := wire.Put{}
+	if name == "long get" {
+		long, _ = w.put(t, 2, longSize)
+	}
+	do := exchanges(t, w, held, long)[name]
 	client := "alice"
-	if name == "recover" {
+	if name == "recover" || name == "join" {
 		client = "stranger"
 	}
 	to := "bob"
@@ -81,8 +97,16 @@ func cutEverywhere(t *testing.T, w *world, name, from string) {
 	} else {
 		from = client
 	}
-	for after := int64(0); ; after += stride(after) {
+	step := stride
+	if name == "long get" {
+		step = func(at int64) int64 { return max(997, at/2) } // every byte is cut at in the others
+	}
+	for after := int64(0); ; after += step(after) {
 		w.fresh()
+		synctest.Wait()
+		if n := w.listener.(*memnet.Node).Streams(); n != 0 {
+			t.Fatalf("before a cut after %d bytes: %d streams left", after, n)
+		}
 		if name == "delete" {
 			check(t, w.bobPeer().Put(t.Context(), held, randomBytes(1, 20_000)))
 		}
