@@ -158,3 +158,46 @@ func (w *world) readsInVain(t *testing.T, here [32]byte) {
 		t.Error(err)
 	}
 }
+
+// TestOldPeer has a peer come back with the state that it had some time ago, as
+// from a backup: what it lost is found, and put back, without a command.
+func TestOldPeer(t *testing.T) {
+	t.Parallel()
+	needMount(t, "cp")
+	w := newVolume(t, "2+1")
+	w.set("audit_every", "200ms")
+	w.mount()
+	for range 3 {
+		w.addPeer("20G")
+	}
+	w.awaitPeers()
+	sums := map[string][32]byte{}
+	write := func(from, to byte) {
+		for i := from; i < to; i++ {
+			name := "file" + strconv.Itoa(int(i))
+			sums[name] = writeStream(t, w.path(name), unlike(i, 1<<20))
+			w.must("sync")
+		}
+	}
+	old, backup := w.peers[0], filepath.Join(t.TempDir(), "backup")
+	write(0, 4)
+	old.kill()
+	program(t, ".", "cp", "-a", old.state, backup)
+	old.serve()
+	w.awaitPeers()
+	write(4, 12)
+	held := w.peers[1].status().Held
+	old.kill()
+	if err := os.RemoveAll(old.state); err != nil {
+		t.Fatal(err)
+	}
+	program(t, ".", "cp", "-a", backup, old.state)
+	old.serve()
+	w.awaitPeers()
+	w.elsewhereWithout(t)
+	w.same(t, sums)
+	old.await("it has what it had lost", func(s *status) bool { return s.Held >= held })
+	w.peers[1].kill()
+	w.elsewhereWithout(t)
+	w.same(t, sums)
+}
