@@ -11,7 +11,7 @@ import (
 const (
 	surveyRest  = 10 * time.Second // at least between two surveys
 	surveyEvery = time.Hour        // one without a reason: what was missed is found
-	queueMost   = 4096             // repairs that are known at once; the survey goes on when half of them are done
+	queueMost   = 4096             // repairs that are known at once; the survey waits while there are more
 )
 
 // A survey goes through all records and queues the repair of what is not whole: the most endangered stripes first, as many

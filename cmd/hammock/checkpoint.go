@@ -20,23 +20,29 @@ func (d *drive) publishLocally(ctx context.Context, fold bool, cited func(contex
 
 // publishWhole makes a head that may go out to keepers as soon as all that it
 // names is placed: for that the stripes with that are closed, and have records
-// in it. Where nothing can be placed it is as any other. With now it goes out
-// before an older one that waits.
+// in it. Where nothing can be placed none is given a record, and the head goes
+// out only if all data is on peers already. With now it goes out before an older
+// one that waits.
 func (d *drive) publishWhole(ctx context.Context, fold, now bool) (offer, error) {
-	if d.lonely() || !d.placer.Placeable() {
-		return d.publishLocally(ctx, fold, nil)
-	}
-	if _, err := d.closeData(ctx); err != nil { // most of it before the cut: little is then encoded under it
+	cited := d.closeData
+	if !d.placeable() {
+		cited = nil
+	} else if _, err := d.closeData(ctx); err != nil { // most of it before the cut: little is then encoded under it
 		return offer{}, err
 	}
-	o, err := d.publishLocally(ctx, fold, d.closeData)
+	o, err := d.publishLocally(ctx, fold, cited)
 	if err != nil {
 		return o, err
 	}
+	whole := cited != nil || !d.cache.Filling(meta.ClassData)
 	for _, s := range d.cache.Closed() {
 		if s.Pinned {
 			o.needs = append(o.needs, s.Number)
+			whole = whole && (cited != nil || s.Class != meta.ClassData)
 		}
+	}
+	if !whole {
+		return o, nil
 	}
 	d.heads.propose(o, now)
 	d.whole = time.Now()
@@ -66,11 +72,15 @@ func (d *drive) closeData(ctx context.Context) ([]uint64, error) {
 // one that is closed earlier costs space.
 const wholeEvery = 10 * time.Minute
 
-// wholeDue says whether it is time for a head that may go out. The lock of
-// checkpoints is held.
+// wholeDue says whether it is time for a head that may go out: none waits for
+// that, and the newest has not gone out. The lock of checkpoints is held.
 func (d *drive) wholeDue() bool {
-	return !d.cache.Filling(meta.ClassData) || time.Since(d.whole) >= wholeEvery
+	return d.placeable() && (d.db.Dirty() || d.heads.behind(d.db.Stats().Counter)) && !d.heads.waits() &&
+		(!d.cache.Filling(meta.ClassData) || time.Since(d.whole) >= wholeEvery)
 }
+
+// placeable says whether there are enough other stores for anything to be placed.
+func (d *drive) placeable() bool { return !d.lonely() && d.placer.Placeable() }
 
 // metaPatience is how long a sync looks whether what a head names is on peers
 // before it asks the placer again.

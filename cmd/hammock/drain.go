@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/hammockfs/hammock/placement"
 )
 
 // syncReport is what a sync says while it runs.
@@ -94,6 +96,8 @@ func (d *drive) deliver(ctx context.Context, counter uint64, report func(syncRep
 		switch {
 		case errors.Is(err, errSucceeded):
 			return have, of, err
+		case errors.Is(err, errNotPlaced) && !d.placeable():
+			return have, of, fmt.Errorf("%w: %w", errNotSafe, placement.ErrTooFew)
 		case errors.Is(err, errNotPlaced) && ctx.Err() == nil:
 			d.awaitOffer(ctx, counter)
 			continue

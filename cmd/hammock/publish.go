@@ -74,17 +74,18 @@ func (p *publisher) propose(o offer, now bool) {
 	}
 }
 
-// proposed is the counter of the newest head that has gone out or waits.
-func (p *publisher) proposed() uint64 {
+// waits says whether a head waits for its turn: another would be made for nothing.
+func (p *publisher) waits() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case p.pending != nil:
-		return p.pending.counter
-	case p.offered != nil:
-		return p.offered.counter
-	}
-	return 0
+	return p.pending != nil
+}
+
+// behind says whether no head with that counter or a higher one has gone out.
+func (p *publisher) behind(counter uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.offered == nil || p.offered.counter < counter
 }
 
 // advance lets the head that waits go out if all that it needs is on peers, and
@@ -204,14 +205,12 @@ func (d *drive) checkpoint(ctx context.Context, quiet time.Duration) error {
 	if err := d.volume.WriteBack(ctx, quiet); err != nil {
 		return err
 	}
-	whole := d.wholeDue()
-	if !d.db.Dirty() && (!whole || d.heads.proposed() >= d.db.Stats().Counter) {
-		return nil
+	var err error
+	switch {
+	case d.wholeDue():
+		_, err = d.publishWhole(ctx, false, false)
+	case d.db.Dirty():
+		_, err = d.publishLocally(ctx, false, nil)
 	}
-	if !whole {
-		_, err := d.publishLocally(ctx, false, nil)
-		return err
-	}
-	_, err := d.publishWhole(ctx, false, false)
 	return err
 }

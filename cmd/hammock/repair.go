@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"time"
 
@@ -136,40 +134,4 @@ func (set *settings) care(c *placement.Config) error {
 		c.AuditEvery = every
 	}
 	return nil
-}
-
-func peersCommand(at func() state) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "peers",
-		Short: "The peers that hold this volume, and how each has done",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var raw json.RawMessage
-			if err := at().ask(cmd.Context(), "/status", url.Values{}, nil, &raw); err != nil {
-				return err
-			}
-			return printPeers(os.Stdout, raw)
-		},
-	}
-	cmd.AddCommand(
-		revokeCommand(at),
-		judgeCommand(at, "lost", "Count a peer as lost: its shards are rebuilt on others",
-			"Says that a peer will not come back. Everything that it held is rebuilt on others, the most endangered first, and it\n"+
-				"gets nothing new. `hammock peers forgive` takes that back."),
-		judgeCommand(at, "forgive", "Forget what is held against a peer",
-			"Forgets that a peer was declared lost, lied, lost shards or was slow. It is trusted again as a new one is, and what it\n"+
-				"holds counts again."))
-	return cmd
-}
-
-func judgeCommand(at func() state, verb, short, long string) *cobra.Command {
-	return &cobra.Command{Use: verb + " PEER", Short: short, Long: long + "\n\nPEER is its name, or enough of its ID.", Args: exactly(1, "PEER"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var said string
-			err := at().ask(cmd.Context(), "/peers/judge", url.Values{"verb": {verb}, "peer": {args[0]}}, nil, &said)
-			if err == nil {
-				fmt.Println(said)
-			}
-			return err
-		}}
 }
