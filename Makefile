@@ -16,7 +16,7 @@ SBINDIR ?= /sbin
 DESTDIR ?=
 BIN     ?= bin/hammock
 
-.PHONY: build install uninstall demo test unit integration race fuzz cross lint bench soak powercuts storm setup clean
+.PHONY: build install uninstall demo test unit integration race fuzz cross lint bench soak powercuts storm scale setup clean
 
 # Without cgo: one static file, and all memory where the runtime's limit sees it.
 build:
@@ -70,6 +70,12 @@ powercuts:
 storm:
 	HAMMOCK_SEED=$(or $(SEED),1) HAMMOCK_SEEDS=$(or $(SEEDS),1) HAMMOCK_ROUNDS=$(ROUNDS) \
 	  $(GO) test -count 1 -timeout 6h -v -run TestStorm ./integration/storm
+
+# How cost grows with the volume: FILES of 64 KiB each, and GIB of large files.
+FILES ?= 1000,10000,100000,1000000
+GIB   ?= 1,10,100,1024
+scale:
+	HAMMOCK_SCALE_FILES=$(FILES) HAMMOCK_SCALE_GIB=$(GIB) $(GO) test -count 1 -timeout 6h -v -run TestScale ./integration/scale
 
 # Hours, not minutes: longer fuzzing, more kills, large programs.
 soak: build
