@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -16,15 +15,6 @@ import (
 // mount that does not answer holds up whoever asks, the test itself included, and
 // neither can then be killed before the daemon is.
 const worldLimit = 10 * time.Minute
-
-// grouped gives a command a process group of its own, which its context ends as
-// a whole.
-func grouped(cmd *exec.Cmd) *exec.Cmd {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = graceful
-	return cmd
-}
 
 // bound ends the daemon of a test that takes too long, after it has written down
 // what each of its goroutines does.
@@ -41,10 +31,10 @@ func (w *world) bound() {
 		case <-time.After(worldLimit):
 		}
 		w.t.Errorf("the test is not done after %v; its daemon is ended", worldLimit)
-		if pid, ok := w.pid(); ok {
+		if pid, ok := w.PID(); ok {
 			_ = unix.Kill(pid, unix.SIGQUIT)
 			w.ends(10 * time.Second)
-			if b, err := os.ReadFile(filepath.Join(w.state, "log")); err == nil {
+			if b, err := os.ReadFile(filepath.Join(w.State, "log")); err == nil {
 				w.t.Logf("the end of its log:\n%s", b[max(0, len(b)-64<<10):])
 			}
 		}
@@ -56,7 +46,7 @@ func (w *world) bound() {
 // ends waits until the node's process has ended, or the time is up.
 func (n *node) ends(limit time.Duration) {
 	for late := time.Now().Add(limit); time.Now().Before(late); time.Sleep(50 * time.Millisecond) {
-		if _, runs := n.pid(); !runs {
+		if _, runs := n.PID(); !runs {
 			return
 		}
 	}
@@ -74,7 +64,7 @@ func (n *node) reap(t *testing.T, daemon *exec.Cmd) {
 	case <-time.After(30 * time.Second):
 		t.Error("a killed daemon does not end: it waits for its own mount")
 	}
-	_ = unix.Unmount(n.dir, unix.MNT_FORCE)
+	_ = unix.Unmount(n.Dir, unix.MNT_FORCE)
 	select {
 	case <-ended:
 	case <-time.After(30 * time.Second):

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/hammockfs/hammock/integration/rig"
 )
 
 // seed is where the random choices of a test begin: HAMMOCK_SEED, or the time.
@@ -165,7 +167,7 @@ func writeAnyhow(path string, data []byte, r *rand.Rand) error {
 
 // unlessGone is nil for what a program gets when the daemon has been killed.
 func unlessGone(err error) error {
-	if isGone(err) {
+	if rig.Gone(err) {
 		return nil
 	}
 	return err
@@ -264,14 +266,14 @@ func copyAndKill(t *testing.T, w *world, round int, r *rand.Rand) *copied {
 	done := make(chan result, 1)
 	choices := rand.New(rand.NewPCG(r.Uint64(), 0))
 	go func() {
-		c, err := copyFiles(ctx, w.dir, round, choices)
+		c, err := copyFiles(ctx, w.Dir, round, choices)
 		done <- result{c, err}
 	}()
 	moment := time.Duration(r.Int64N(int64(300 * time.Millisecond)))
 	var sync *exec.Cmd
 	if round%3 == 0 {
 		time.Sleep(moment / 2)
-		sync = w.command(ctx, "sync")
+		sync = w.Command(ctx, "sync")
 		if err := sync.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -293,7 +295,7 @@ func copyAndKill(t *testing.T, w *world, round int, r *rand.Rand) *copied {
 // killWhileStarting starts the daemon and kills it before it is ready.
 func killWhileStarting(t *testing.T, w *world, r *rand.Rand) {
 	t.Helper()
-	cmd := w.command(t.Context(), "mount", w.dir, "--foreground")
+	cmd := w.Command(t.Context(), "mount", w.Dir, "--foreground")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +328,7 @@ func TestPeerKilledInUpload(t *testing.T) {
 	size := full[int64](256<<20, 64<<20)
 	sum := writeStream(t, w.path("file"), stream(size, 0))
 	synced := make(chan error, 1)
-	go func() { _, err := w.try("sync", "--timeout", "3m"); synced <- err }()
+	go func() { _, err := w.Run("sync", "--timeout", "3m"); synced <- err }()
 	victim := w.peers[3]
 	victim.await("the upload is under way", func(s *status) bool { return s.Held > 0 })
 	victim.kill()

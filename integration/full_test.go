@@ -83,9 +83,9 @@ func TestFullPeers(t *testing.T) {
 	}
 	w.awaitPeers()
 	sum := writeStream(t, w.path("file"), stream(64<<20, 0))
-	_, err := w.try("sync", "--timeout", "5s")
+	_, err := w.Run("sync", "--timeout", "5s")
 	for tries := 0; err != nil && !strings.Contains(err.Error(), "peer-") && tries < 6; tries++ {
-		_, err = w.try("sync", "--timeout", "5s") // on a busy machine it asks them later
+		_, err = w.Run("sync", "--timeout", "5s") // on a busy machine it asks them later
 	}
 	if err == nil {
 		t.Fatal("a sync of 64 MiB to peers with 48 MiB of space says that it succeeded")

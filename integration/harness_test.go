@@ -1,28 +1,20 @@
 package integration
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/hammockfs/hammock/integration/liar"
 	"github.com/hammockfs/hammock/integration/model"
 	"github.com/hammockfs/hammock/integration/posix"
+	"github.com/hammockfs/hammock/integration/rig"
 )
 
 // buildFolder is where the binary is built, once, for all tests.
@@ -50,36 +42,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// built makes the binary that the tests run. The race detector stays out of it:
-// what is tested here is what users have, sizes and speeds included.
-// HAMMOCK_BINARY has the tests run another one.
-var built = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("HAMMOCK_BINARY"); path != "" {
-		return filepath.EvalSymlinks(path)
-	}
-	if err := noteSources(); err != nil {
-		return "", err
-	}
-	path := filepath.Join(buildFolder, "hammock")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "../cmd/hammock") // as `make build` does
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build the binary: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-// noteSources looks at every source file, so that the go command does not take
-// the result of a test from its cache when one has changed.
-func noteSources() error {
-	return filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && filepath.Ext(path) == ".go" {
-			_, err = os.Stat(path)
-		}
-		return err
-	})
-}
+// built makes the binary that the tests run, once.
+var built = sync.OnceValues(func() (string, error) { return rig.Build("..", buildFolder) })
 
 func hammock(t *testing.T) string {
 	t.Helper()
@@ -90,32 +54,14 @@ func hammock(t *testing.T) string {
 	return path
 }
 
-// missing ends a test that cannot run here. Under CI that is a failure: there
-// the mount and the programs have to be there.
 func missing(t *testing.T, format string, args ...any) {
 	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatalf("CI has to have it: "+format, args...)
-	}
-	t.Skipf(format, args...)
+	rig.Missing(t, format, args...)
 }
 
-// needMount ends a test where nothing can be mounted, or a program is missing.
 func needMount(t *testing.T, programs ...string) {
 	t.Helper()
-	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
-	if err != nil {
-		missing(t, "nothing can be mounted here: %v", err)
-	}
-	f.Close()
-	if os.Getuid() != 0 {
-		programs = append(programs, "fusermount3")
-	}
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			missing(t, "%s is not installed", p)
-		}
-	}
+	rig.NeedMount(t, programs...)
 }
 
 func needRoot(t *testing.T) {
@@ -125,12 +71,14 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// node is one node: a state folder, and the process that runs on it.
+// node is a node of a test, which fails when something fails that should not.
 type node struct {
-	t     *testing.T
-	bin   string
-	state string
-	dir   string // where it is mounted; empty if it only serves
+	*rig.Node
+	t *testing.T
+}
+
+func newNode(t *testing.T, bin, state string) *node {
+	return &node{t: t, Node: &rig.Node{Name: filepath.Base(state), Bin: bin, State: state}}
 }
 
 // world is a mounting node and its peers, each a process of its own, on the
@@ -179,19 +127,16 @@ func newVolume(t *testing.T, policy string, flags ...string) *world {
 // newVolumeIn is newVolume in a folder.
 func newVolumeIn(t *testing.T, base, policy string, flags ...string) *world {
 	t.Helper()
-	w := &world{node: &node{t: t, bin: hammock(t), state: filepath.Join(base, "state"), dir: filepath.Join(base, "mnt")}}
+	w := &world{node: newNode(t, hammock(t), filepath.Join(base, "state"))}
+	w.Dir = filepath.Join(base, "mnt")
 	w.bound()
-	if err := os.Mkdir(w.dir, 0o755); err != nil {
+	if err := os.Mkdir(w.Dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	out := w.must(append([]string{"init", "--no-passphrase", "--policy", policy, "--name", "main"}, flags...)...)
-	for line := range strings.Lines(out) {
-		if words := strings.Fields(line); strings.HasPrefix(line, "    ") && len(words) == 6 {
-			w.words = strings.TrimSpace(w.words + " " + strings.Join(words, " "))
-		}
-	}
-	if n := len(strings.Fields(w.words)); n != 24 {
-		t.Fatalf("init printed %d words, not 24:\n%s", n, out)
+	var err error
+	if w.words, err = rig.Words(out); err != nil {
+		t.Fatal(err)
 	}
 	w.alone()
 	return w
@@ -201,7 +146,7 @@ func newVolumeIn(t *testing.T, base, policy string, flags ...string) *world {
 func (w *world) addPeer(give string) *node {
 	w.t.Helper()
 	name := "peer-" + strconv.Itoa(len(w.peers)+1)
-	p := &node{t: w.t, bin: w.bin, state: filepath.Join(filepath.Dir(w.state), name)}
+	p := newNode(w.t, w.Bin, filepath.Join(filepath.Dir(w.State), name))
 	ticket := strings.TrimSpace(w.must("invite", "--name", name))
 	p.must("join", ticket, "--no-passphrase", "--name", name)
 	p.alone()
@@ -212,58 +157,21 @@ func (w *world) addPeer(give string) *node {
 
 func (w *world) awaitPeers() {
 	w.t.Helper()
-	w.await("all peers are connected", func(s *status) bool { return s.connected() == len(w.peers) })
+	w.await("all peers are connected", func(s *status) bool { return s.Connected() == len(w.peers) })
 }
 
-// alone keeps a node off all networks but the loopback one, as `hammock demo`
-// does.
+// alone is Alone, which has to succeed.
 func (n *node) alone() {
 	n.t.Helper()
-	path := filepath.Join(n.state, "settings.json")
-	var set map[string]any
-	b, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(b, &set)
-	}
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	set["loopback"] = true
-	if b, err = json.Marshal(set); err == nil {
-		err = os.WriteFile(path, b, 0o600)
-	}
-	if err != nil {
+	if err := n.Alone(); err != nil {
 		n.t.Fatal(err)
 	}
 }
 
-// command is a hammock command on this node's state.
-func (n *node) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := grouped(exec.CommandContext(ctx, n.bin, append(args, "--state", n.state)...))
-	cmd.Env = append(os.Environ(), "HAMMOCK_PASSPHRASE_FILE=")
-	return cmd
-}
-
-// commandLimit ends a command that hangs, before the whole test binary is.
-const commandLimit = 4 * time.Minute
-
-// try runs a command and returns what it wrote.
-func (n *node) try(args ...string) (stdout string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
-	defer cancel()
-	cmd := n.command(ctx, args...)
-	var out, diag bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &diag
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("hammock %s: %w: %s", strings.Join(args, " "), err, diag.String())
-	}
-	return out.String(), nil
-}
-
-// must is try for what has to succeed.
+// must is Run for what has to succeed.
 func (n *node) must(args ...string) string {
 	n.t.Helper()
-	out, err := n.try(args...)
+	out, err := n.Run(args...)
 	if err != nil {
 		n.t.Fatalf("%v\n%s\n%s", err, out, n.lastLog())
 	}
@@ -271,13 +179,7 @@ func (n *node) must(args ...string) string {
 }
 
 // lastLog is the end of the node's log, for a test that fails.
-func (n *node) lastLog() string {
-	b, err := os.ReadFile(filepath.Join(n.state, "log"))
-	if err != nil {
-		return ""
-	}
-	return "the end of its log:\n" + string(b[max(0, len(b)-2000):])
-}
+func (n *node) lastLog() string { return "the end of its log:\n" + n.Log(2000) }
 
 func (n *node) serve(args ...string) {
 	n.t.Helper()
@@ -289,73 +191,23 @@ func (n *node) mount(args ...string) {
 	n.t.Helper()
 	mounting.Store(n, nil)
 	n.t.Cleanup(func() { n.kill(); n.detach(); mounting.Delete(n) })
-	n.must(append([]string{"mount", n.dir}, args...)...)
+	n.must(append([]string{"mount", n.Dir}, args...)...)
 }
 
 func (n *node) unmount() {
 	n.t.Helper()
-	n.must("unmount", n.dir)
+	n.must("unmount", n.Dir)
 	n.detach()
 }
 
-// detach takes a mount away that its daemon has left behind. What is asked of it
-// fails first, so that nobody waits for an answer.
-func (n *node) detach() {
-	n.t.Helper()
-	_ = unix.Unmount(n.dir, unix.MNT_FORCE)
-	for unix.Unmount(n.dir, unix.MNT_DETACH) == nil {
-	}
-	if os.Getuid() != 0 {
-		_ = exec.Command("fusermount3", "-u", "-z", "-q", n.dir).Run() // fails where nothing is mounted
-	}
-}
+func (n *node) detach() { n.Detach() }
 
-// pid is the node's process, if it runs: the number in a state could have gone
-// to somebody else's process.
-func (n *node) pid() (int, bool) {
-	b, err := os.ReadFile(filepath.Join(n.state, "pid"))
-	if err != nil {
-		return 0, false
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		return 0, false
-	}
-	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	return pid, err == nil && exe == n.bin
-}
-
-// kill ends the node's process without a word to it, and returns when it is
-// gone.
+// kill is Kill, which has to succeed; there may be nobody to kill.
 func (n *node) kill() {
 	n.t.Helper()
-	pid, ok := n.pid()
-	if !ok {
-		return
+	if _, err := n.Kill(); err != nil {
+		n.t.Error(err)
 	}
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return // it has just ended
-	}
-	defer unix.Close(fd)
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		n.t.Errorf("kill the node in %s: %v", n.state, err)
-		return
-	}
-	awaitExit(n.t, fd)
-}
-
-// awaitExit waits until the process of a pidfd has ended.
-func awaitExit(t *testing.T, fd int) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for time.Now().Before(deadline) {
-		k, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
-		if k > 0 || err != nil && !errors.Is(err, unix.EINTR) {
-			return
-		}
-	}
-	t.Error("a killed process does not end: it waits for its own mount")
 }
 
 // killMount kills the mounting daemon and takes the dead mount away.
@@ -365,61 +217,22 @@ func (n *node) killMount() {
 	n.detach()
 }
 
-// status is the part of `hammock status --json` that the tests look at.
-type status struct {
-	Addresses []string `json:"addresses"`
-	Held      int64    `json:"held"`
-	BytesIn   int64    `json:"bytes_in"`
-	BytesOut  int64    `json:"bytes_out"`
-	Peers     []struct {
-		Name      string     `json:"name"`
-		Connected bool       `json:"connected"`
-		Gives     int64      `json:"gives"`
-		Record    peerRecord `json:"record"`
-	} `json:"peers"`
-	Volume *struct {
-		LocalBytes  int64       `json:"local_only_bytes"`
-		Queued      int         `json:"uploads_queued"`
-		CacheBytes  int64       `json:"cache_bytes"`
-		Fetched     int64       `json:"fetched_bytes"`
-		Unpublished int         `json:"unpublished_changes"`
-		Stripes     map[int]int `json:"stripes_by_spare"`
-		Lost        int         `json:"stripes_unreadable_now"`
-		Repair      struct {
-			Stripes int `json:"stripes"`
-		} `json:"repair"`
-	} `json:"volume"`
-}
-
-// connected counts the peers that give space and are connected.
-func (s *status) connected() (n int) {
-	for _, p := range s.Peers {
-		if p.Connected && p.Gives > 0 {
-			n++
-		}
-	}
-	return n
-}
+type status = rig.Status
 
 func (n *node) status() *status {
 	n.t.Helper()
-	var s status
-	if err := json.Unmarshal([]byte(n.must("status", "--json")), &s); err != nil {
-		n.t.Fatalf("status --json: %v", err)
+	s, err := n.Status()
+	if err != nil {
+		n.t.Fatal(err)
 	}
-	return &s
+	return s
 }
 
-// await asks for the status until it is as wanted. What changes it is in other
-// processes, so there is nothing to wait on but time.
+// await waits a minute for a status that is as wanted.
 func (n *node) await(what string, wanted func(*status) bool) {
 	n.t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !wanted(n.status()) {
-		if time.Now().After(deadline) {
-			n.t.Fatalf("not within a minute: %s\n%s\n%s", what, n.must("status"), n.lastLog())
-		}
-		time.Sleep(20 * time.Millisecond)
+	if err := n.Await(what, time.Minute, wanted); err != nil {
+		n.t.Fatal(err)
 	}
 }
 
@@ -434,7 +247,7 @@ func (n *node) check(args ...string) {
 
 // path is a path below the mount point.
 func (n *node) path(elem ...string) string {
-	return filepath.Join(append([]string{n.dir}, elem...)...)
+	return filepath.Join(append([]string{n.Dir}, elem...)...)
 }
 
 // goSource is the Go distribution's src folder: real input that every machine
@@ -455,14 +268,3 @@ func full[T any](large, small T) T {
 
 // soak says whether the hours-long variants are asked for.
 func soak() bool { return os.Getenv("HAMMOCK_SOAK") != "" }
-
-// isGone says whether an error is what a program gets from a mount whose daemon
-// was killed.
-func isGone(err error) bool {
-	for _, e := range []error{syscall.ENOTCONN, syscall.ECONNABORTED, syscall.EIO, syscall.EINTR, fs.ErrClosed} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}

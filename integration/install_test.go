@@ -16,9 +16,9 @@ func TestInstall(t *testing.T) {
 	needMount(t, "make", "install", "mount", "umount", "unshare", "nsenter")
 	needRoot(t)
 	w := newVolume(t, "solo")
-	base := filepath.Dir(w.state)
+	base := filepath.Dir(w.State)
 	root := filepath.Join(base, "root")
-	install(t, w.bin, root, "install")
+	install(t, w.Bin, root, "install")
 	for _, name := range []string{"mount.hammock", "mount.fuse.hammock"} {
 		if to, err := os.Readlink(filepath.Join(root, "sbin", name)); err != nil || to != "/usr/local/bin/hammock" {
 			t.Errorf("%s leads to %q, %v", name, to, err)
@@ -31,7 +31,7 @@ func TestInstall(t *testing.T) {
 	t.Run("mount", func(t *testing.T) { inNamespace(t, w, helperScript) })
 	t.Run("table", func(t *testing.T) { inNamespace(t, w, tableScript) })
 	t.Run("another namespace", func(t *testing.T) { inNamespace(t, w, elsewhereScript) })
-	install(t, w.bin, root, "uninstall")
+	install(t, w.Bin, root, "uninstall")
 	for _, name := range []string{"sbin/mount.hammock", "sbin/mount.fuse.hammock", "usr/local/bin/hammock"} {
 		if _, err := os.Lstat(filepath.Join(root, name)); err == nil {
 			t.Errorf("%s is left", name)
@@ -156,13 +156,13 @@ func inNamespace(t *testing.T, w *world, script string) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
-	base := filepath.Dir(w.state)
-	cmd.Env = append(os.Environ(), "BASE="+base, "STATE="+w.state, "BIN="+w.bin, "HAMMOCK_PASSPHRASE_FILE=")
+	base := filepath.Dir(w.State)
+	cmd.Env = append(os.Environ(), "BASE="+base, "STATE="+w.State, "BIN="+w.Bin, "HAMMOCK_PASSPHRASE_FILE=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s\n%s", err, out, w.lastLog())
 	}
-	for _, state := range []string{w.state, filepath.Join(base, "locked"), filepath.Join(base, "home/.local/share/hammock")} {
-		(&node{t: t, bin: w.bin, state: state}).kill()
+	for _, state := range []string{w.State, filepath.Join(base, "locked"), filepath.Join(base, "home/.local/share/hammock")} {
+		newNode(t, w.Bin, state).kill()
 	}
 }

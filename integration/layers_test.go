@@ -42,6 +42,7 @@ var layers = map[string][]string{
 	"integration/model":     {"fs/volume"},
 	"integration/posix":     {},
 	"integration/powercuts": {},
+	"integration/rig":       {},
 	"integration/scale":     {},
 	"integration/storm":     {},
 }

@@ -1,17 +1,16 @@
 package integration
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"io"
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/hammockfs/hammock/integration/liar"
+	"github.com/hammockfs/hammock/integration/rig"
 )
 
 // lie has a peer lie from now on. It is another program on the same state.
@@ -22,58 +21,14 @@ func (n *node) lie(mode liar.Mode, delay time.Duration) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	cmd := grouped(exec.Command(self))
+	cmd := rig.Grouped(exec.Command(self))
 	cmd.Cancel = nil
-	cmd.Env = liar.Env(mode, n.state, delay)
-	log, err := os.OpenFile(n.state+"/log", os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	cmd.Env = liar.Env(mode, n.State, delay)
+	end, err := n.Replace(cmd, liar.Ready)
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	defer log.Close()
-	cmd.Stderr = log
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	n.bin = self
-	n.t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()
-	})
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || strings.TrimSpace(line) != liar.Ready {
-		n.t.Fatalf("a peer that was to lie: %q, %v\n%s", line, err, n.lastLog())
-	}
-}
-
-// peerRecord is what the mounting node has seen of a peer.
-type peerRecord struct {
-	Verdict string `json:"verdict"`
-	Audits  int    `json:"audits"`
-}
-
-func (s *status) record(name string) peerRecord {
-	for _, p := range s.Peers {
-		if p.Name == name {
-			return p.Record
-		}
-	}
-	return peerRecord{}
-}
-
-// whole says whether all stripes can lose so many more shards.
-func (s *status) whole(spare int) bool {
-	if s.Volume.Lost > 0 || s.Volume.LocalBytes > 0 || len(s.Volume.Stripes) == 0 {
-		return false
-	}
-	for n := range s.Volume.Stripes {
-		if n < spare {
-			return false
-		}
-	}
-	return true
+	n.t.Cleanup(end)
 }
 
 // TestLiars has one of four peers lie in each way. It is found, shown, read
@@ -126,11 +81,11 @@ func (w *world) withLiar(t *testing.T, mode liar.Mode, delay time.Duration, verd
 	w.elsewhere()
 	w.same(t, sums)
 	w.await("it is shown as "+verdict, func(s *status) bool {
-		if mode == liar.Audits && s.record("peer-1").Verdict != verdict { // only who reads finds out
+		if mode == liar.Audits && s.Record("peer-1").Verdict != verdict { // only who reads finds out
 			w.elsewhereWithout(t)
 			w.same(t, sums)
 		}
-		return s.record("peer-1").Verdict == verdict
+		return s.Record("peer-1").Verdict == verdict
 	})
 	w.awaitReplaced(mode)
 	if mode != liar.Stale { // which has what it had, and is of use
@@ -144,15 +99,15 @@ func (w *world) withLiar(t *testing.T, mode liar.Mode, delay time.Duration, verd
 // awaitReplaced waits until nobody depends on what peer-1 only says that it has.
 func (w *world) awaitReplaced(mode liar.Mode) {
 	w.t.Helper()
-	asked := w.status().record("peer-1").Audits + 60 // each of its few shards more than once
+	asked := w.status().Record("peer-1").Audits + 60 // each of its few shards more than once
 	w.await("it is replaced", func(s *status) bool {
 		if mode == liar.Slow && s.Volume.Repair.Stripes > 0 {
 			return false
 		}
-		if (mode == liar.Stale || mode == liar.Nothing) && s.record("peer-1").Audits < asked && s.record("peer-1").Verdict != "liar" {
+		if (mode == liar.Stale || mode == liar.Nothing) && s.Record("peer-1").Audits < asked && s.Record("peer-1").Verdict != "liar" {
 			return false
 		}
-		return s.whole(1)
+		return s.Whole(1)
 	})
 }
 

@@ -91,13 +91,13 @@ func TestStatfs(t *testing.T) {
 	needMount(t)
 	w := newWorld(t, 6, "4+2")
 	const size = 32 << 20
-	before := used(t, w.dir)
+	before := used(t, w.Dir)
 	if err := fill(w.path("file"), size); err != nil {
 		t.Fatal(err)
 	}
 	w.must("sync")
 	grown := func(s *status) bool {
-		n := used(t, w.dir) - before
+		n := used(t, w.Dir) - before
 		return n > size*9/10 && n < size*12/10
 	}
 	w.await("statfs counts what was written once", grown)

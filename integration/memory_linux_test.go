@@ -3,7 +3,6 @@ package integration
 import (
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -12,21 +11,14 @@ import (
 // KiB.
 const memoryLimit = 512 << 10
 
-// peak is the most resident memory that the node's process ever had, in KiB, as
-// the kernel has kept it.
+// peak is the most resident memory that the node's process ever had, in KiB.
 func (n *node) peak() (kib int) {
 	n.t.Helper()
-	pid, ok := n.pid()
-	if !ok {
-		n.t.Fatal("the node does not run")
+	bytes := n.Peak()
+	if bytes == 0 {
+		n.t.Fatal("the node does not run, or the kernel does not say how much memory it had")
 	}
-	for line := range strings.Lines(string(mustRead(n.t, fmt.Sprintf("/proc/%d/status", pid)))) {
-		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
-			return kib
-		}
-	}
-	n.t.Fatal("the kernel does not say how much memory the node had")
-	return 0
+	return int(bytes >> 10)
 }
 
 // TestMemory does at once whatever takes memory: large files, small ones, and
@@ -47,7 +39,7 @@ func TestMemory(t *testing.T) {
 		})
 	}
 	load.Go(func() {
-		program(t, w.dir, "fio", "--name=random", "--rw=randwrite", "--bs=4k", "--ioengine=psync", "--output-format=terse",
+		program(t, w.Dir, "fio", "--name=random", "--rw=randwrite", "--bs=4k", "--ioengine=psync", "--output-format=terse",
 			full("--size=64M", "--size=16M"))
 	})
 	load.Wait()
@@ -55,7 +47,7 @@ func TestMemory(t *testing.T) {
 	w.must("cache", "drop")
 	for i := range 2 {
 		load.Go(func() { sumFile(t, w.path(fmt.Sprint("large-", i))) })
-		load.Go(func() { program(t, w.dir, "tar", "-cf", os.DevNull, fmt.Sprint("tree-", i)) })
+		load.Go(func() { program(t, w.Dir, "tar", "-cf", os.DevNull, fmt.Sprint("tree-", i)) })
 	}
 	load.Wait()
 	peak := w.peak()

@@ -52,7 +52,7 @@ func (c *crowd) content(p []byte, i int) []byte {
 // cpu is the processor time that the node's process has had.
 func (n *node) cpu() time.Duration {
 	n.t.Helper()
-	pid, ok := n.pid()
+	pid, ok := n.PID()
 	if !ok {
 		n.t.Fatal("the node does not run")
 	}

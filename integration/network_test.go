@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -20,17 +19,7 @@ import (
 // set changes one of a node's settings; it must not run.
 func (n *node) set(key string, value any) {
 	n.t.Helper()
-	path := filepath.Join(n.state, "settings.json")
-	var set map[string]any
-	if err := json.Unmarshal(mustRead(n.t, path), &set); err != nil {
-		n.t.Fatal(err)
-	}
-	set[key] = value
-	b, err := json.Marshal(set)
-	if err == nil {
-		err = os.WriteFile(path, b, 0o600)
-	}
-	if err != nil {
+	if err := n.Set(key, value); err != nil {
 		n.t.Fatal(err)
 	}
 }
@@ -42,12 +31,8 @@ func (n *node) goOn() { n.signal(unix.SIGCONT) }
 
 func (n *node) signal(sig syscall.Signal) {
 	n.t.Helper()
-	pid, ok := n.pid()
-	if !ok {
-		n.t.Fatalf("the node in %s does not run", n.state)
-	}
-	if err := unix.Kill(pid, sig); err != nil {
-		n.t.Fatal(err)
+	if sent, err := n.Signal(sig); err != nil || !sent {
+		n.t.Fatalf("signal %d to the node in %s, which should run: %v", sig, n.State, err)
 	}
 }
 
@@ -114,7 +99,7 @@ func (w *world) killedWhileReading(t *testing.T, many []string) {
 	forget(t, w.path("here"))
 	in := runner{limit: 30 * time.Second}
 	in.must(t, "sh", "-euc", `cat "$1" >/dev/null`, "sh", w.path("here"))
-	in.must(t, "sh", "-euc", `cd "$1"; echo new >new; mv new newer; cat newer; mkdir sub; rm newer; rmdir sub`, "sh", w.dir)
+	in.must(t, "sh", "-euc", `cd "$1"; echo new >new; mv new newer; cat newer; mkdir sub; rm newer; rmdir sub`, "sh", w.Dir)
 	for _, p := range readers {
 		_ = p.killGroup()
 	}
@@ -139,7 +124,7 @@ func (w *world) readsInVain(t *testing.T, here [32]byte) {
 	if !errors.Is(err, syscall.EIO) {
 		t.Errorf("a read of what only silent peers have: %v", err)
 	}
-	log := string(mustRead(t, filepath.Join(w.state, "log")))
+	log := string(mustRead(t, filepath.Join(w.State, "log")))
 	if !strings.Contains(log, "file=/away") {
 		t.Errorf("the log does not name the file:\n%s", w.lastLog())
 	}
@@ -147,7 +132,7 @@ func (w *world) readsInVain(t *testing.T, here [32]byte) {
 		t.Error("what is here cannot be read")
 	}
 	writeStream(t, w.path("unsafe"), unlike(101, 2<<20))
-	out, err := w.try("unmount", w.dir, "--timeout", "1s")
+	out, err := w.Run("unmount", w.Dir, "--timeout", "1s")
 	var status *exec.ExitError
 	if !errors.As(err, &status) || status.ExitCode() != 3 || !strings.Contains(err.Error(), "on this machine only") {
 		t.Errorf("an unmount without peers: %v\n%s", err, out)
@@ -182,16 +167,16 @@ func TestOldPeer(t *testing.T) {
 	old, backup := w.peers[0], filepath.Join(t.TempDir(), "backup")
 	write(0, 4)
 	old.kill()
-	program(t, ".", "cp", "-a", old.state, backup)
+	program(t, ".", "cp", "-a", old.State, backup)
 	old.serve()
 	w.awaitPeers()
 	write(4, 12)
 	held := w.peers[1].status().Held
 	old.kill()
-	if err := os.RemoveAll(old.state); err != nil {
+	if err := os.RemoveAll(old.State); err != nil {
 		t.Fatal(err)
 	}
-	program(t, ".", "cp", "-a", backup, old.state)
+	program(t, ".", "cp", "-a", backup, old.State)
 	old.serve()
 	w.awaitPeers()
 	w.elsewhereWithout(t)

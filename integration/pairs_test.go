@@ -18,7 +18,7 @@ func fullSize() bool { return os.Getenv("HAMMOCK_FULL") != "" || soak() }
 func (n *node) wipe() {
 	n.t.Helper()
 	n.kill()
-	if err := os.RemoveAll(filepath.Join(n.state, "depot")); err != nil {
+	if err := os.RemoveAll(filepath.Join(n.State, "depot")); err != nil {
 		n.t.Fatal(err)
 	}
 	n.serve()
@@ -28,29 +28,26 @@ func (n *node) wipe() {
 func (n *node) honest(bin string) {
 	n.t.Helper()
 	n.kill()
-	n.bin = bin
+	n.Bin = bin
 	n.serve()
 }
 
 // awaitLong is await for what takes as long as there are bytes.
 func (n *node) awaitLong(what string, wanted func(*status) bool) {
 	n.t.Helper()
-	limit := time.Now().Add(2 * time.Minute)
+	limit := 2 * time.Minute
 	if fullSize() {
-		limit = time.Now().Add(20 * time.Minute)
+		limit = 20 * time.Minute
 	}
-	for !wanted(n.status()) {
-		if time.Now().After(limit) {
-			n.t.Fatalf("not in time: %s\n%s\n%s", what, n.must("status"), n.lastLog())
-		}
-		time.Sleep(50 * time.Millisecond)
+	if err := n.Await(what, limit, wanted); err != nil {
+		n.t.Fatal(err)
 	}
 }
 
 // awaitWhole waits until all stripes can lose so many shards, by itself.
 func (w *world) awaitWhole(spare int) {
 	w.t.Helper()
-	w.awaitLong("all is whole", func(s *status) bool { return s.whole(spare) && s.Volume.Repair.Stripes == 0 })
+	w.awaitLong("all is whole", func(s *status) bool { return s.Whole(spare) && s.Volume.Repair.Stripes == 0 })
 }
 
 // TestAllPairs has any two of the six peers of a 4+2 volume lose everything or
@@ -100,7 +97,7 @@ func TestAllPairs(t *testing.T) {
 		p.awaitLong("it has its share", func(s *status) bool { return s.Held >= held*9/10 })
 	}
 	// What was written after seven were there wants a home on all seven.
-	w.awaitLong("all can lose two more", func(s *status) bool { return s.whole(2) })
+	w.awaitLong("all can lose two more", func(s *status) bool { return s.Whole(2) })
 	t.Logf("a seventh peer made everything whole in %v", time.Since(begun))
 	w.peers[0].kill() // it never counted
 	w.must("cache", "drop")
@@ -111,7 +108,7 @@ func TestAllPairs(t *testing.T) {
 // all is whole again: every one of the six holds a shard of each stripe.
 func (w *world) loseTwo(t *testing.T, pair []*node, lies bool, sums map[string][32]byte) {
 	t.Helper()
-	bin, held := w.bin, w.peers[0].status().Held
+	bin, held := w.Bin, w.peers[0].status().Held
 	for _, p := range pair {
 		if lies {
 			p.lie(liar.Wrong, 0)
@@ -125,7 +122,7 @@ func (w *world) loseTwo(t *testing.T, pair []*node, lies bool, sums map[string][
 	for _, p := range pair {
 		if lies {
 			p.honest(bin)
-			w.must("peers", "forgive", filepath.Base(p.state))
+			w.must("peers", "forgive", filepath.Base(p.State))
 		}
 	}
 	w.awaitPeers()
@@ -135,7 +132,7 @@ func (w *world) loseTwo(t *testing.T, pair []*node, lies bool, sums map[string][
 		}
 	}
 	w.awaitLong("every shard is where it should be", func(*status) bool {
-		_, err := w.try("repair", "--now") // asks for each
+		_, err := w.Run("repair", "--now") // asks for each
 		return err == nil
 	})
 	w.awaitWhole(2)

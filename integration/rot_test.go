@@ -14,9 +14,9 @@ const rotEvery = 4 << 10
 // run.
 func (n *node) rot() (places int) {
 	n.t.Helper()
-	segments, err := filepath.Glob(filepath.Join(n.state, "depot", "segments", "*.seg"))
+	segments, err := filepath.Glob(filepath.Join(n.State, "depot", "segments", "*.seg"))
 	if err != nil || len(segments) == 0 {
-		n.t.Fatalf("%s keeps nothing for others (%v)", n.state, err)
+		n.t.Fatalf("%s keeps nothing for others (%v)", n.State, err)
 	}
 	for _, path := range segments {
 		b := mustRead(n.t, path)
@@ -46,7 +46,7 @@ func TestRottenPeers(t *testing.T) {
 	w.must("sync")
 	for _, p := range w.peers[1:3] {
 		p.kill()
-		t.Logf("%d bytes rot in %s", p.rot(), filepath.Base(p.state))
+		t.Logf("%d bytes rot in %s", p.rot(), filepath.Base(p.State))
 		p.serve()
 	}
 	w.awaitPeers()

@@ -11,10 +11,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hammockfs/hammock/integration/rig"
 )
 
 // runner says how a program is run. The zero value runs it here, as the test's own
-// user, and for no longer than commandLimit.
+// user, and for no longer than rig.Limit.
 type runner struct {
 	dir   string
 	env   []string // beside those that every program gets
@@ -25,9 +27,6 @@ type runner struct {
 // environment makes programs speak one language, and git know nobody.
 var environment = []string{"LC_ALL=C", "TZ=UTC", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
 	"GIT_AUTHOR_NAME=nobody", "GIT_AUTHOR_EMAIL=nobody@localhost", "GIT_COMMITTER_NAME=nobody", "GIT_COMMITTER_EMAIL=nobody@localhost"}
-
-// graceful is how long a program that is killed may take to end.
-const graceful = 20 * time.Second
 
 // run runs a program to its end and returns what it printed.
 func (r runner) run(name string, args ...string) (string, error) {
@@ -51,7 +50,7 @@ type running struct {
 func (r runner) begin(name string, args ...string) (*running, error) {
 	p := &running{limit: r.limit}
 	if p.limit == 0 {
-		p.limit = commandLimit
+		p.limit = rig.Limit
 	}
 	p.ctx, p.cancel = context.WithTimeout(context.Background(), p.limit)
 	p.Cmd = exec.CommandContext(p.ctx, name, args...)
@@ -60,7 +59,7 @@ func (r runner) begin(name string, args ...string) (*running, error) {
 	if r.uid != 0 {
 		p.SysProcAttr.Credential = &syscall.Credential{Uid: r.uid, Gid: r.uid}
 	}
-	p.Cancel, p.WaitDelay = p.killGroup, graceful
+	p.Cancel, p.WaitDelay = p.killGroup, rig.Graceful
 	p.Stdout, p.Stderr = &p.out, &p.out
 	if err := p.Start(); err != nil {
 		p.cancel()
@@ -77,7 +76,7 @@ func (p *running) killGroup() error { return syscall.Kill(-p.Process.Pid, syscal
 func (p *running) wait() error {
 	defer p.cancel()
 	end, _ := p.ctx.Deadline()
-	stuck := time.AfterFunc(time.Until(end)+graceful, killMounts)
+	stuck := time.AfterFunc(time.Until(end)+rig.Graceful, killMounts)
 	defer stuck.Stop()
 	err := p.Wait()
 	if err != nil {
@@ -115,7 +114,7 @@ func (p *running) end(t *testing.T) {
 func (p *running) kill() {
 	if p.ProcessState == nil {
 		_ = p.killGroup()
-		stuck := time.AfterFunc(graceful, killMounts)
+		stuck := time.AfterFunc(rig.Graceful, killMounts)
 		defer stuck.Stop()
 		_ = p.wait() // it was killed
 	}

@@ -54,13 +54,13 @@ func TestSecrecy(t *testing.T) {
 	s.addTo(t, w.path("late"), w.path())
 	s.add(w.words)
 	w.killMount()
-	searchState(t, w.state, s)
+	searchState(t, w.State, s)
 	w.mount()
 	w.unmount()
-	searchState(t, w.state, s)
+	searchState(t, w.State, s)
 	for _, p := range w.peers {
 		p.kill()
-		searchState(t, p.state, s)
+		searchState(t, p.State, s)
 	}
 	searchWire(t, wire, s)
 }

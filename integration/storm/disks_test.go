@@ -36,7 +36,7 @@ func (s *storm) damage(r *round) error {
 	s.counts.damages++
 	dice := rand.New(rand.NewPCG(s.plan.seed, uint64(s.counts.damages)+1000))
 	if r.damage == "cache" {
-		n, err := rot(filepath.Join(h.main.state, "cache"), dice)
+		n, err := rot(filepath.Join(h.main.State, "cache"), dice)
 		s.note("%d bits turned in the cache", n)
 		return errors.Join(err, s.drop(r))
 	}
@@ -49,7 +49,7 @@ func (s *storm) damage(r *round) error {
 		if err := errors.Join(err, p.start()); err != nil {
 			return err
 		}
-		s.note("%s: %s (%d)", p.name, r.damage, n)
+		s.note("%s: %s (%d)", p.Name, r.damage, n)
 	}
 	return errors.Join(h.awaitPeers(), s.drop(r))
 }
@@ -59,7 +59,7 @@ func (s *storm) drop(r *round) error {
 	if !r.dropped {
 		return nil
 	}
-	if _, err := s.house.main.run("cache", "drop"); err != nil {
+	if _, err := s.house.main.Run("cache", "drop"); err != nil {
 		return err
 	}
 	if err := s.compare(false); err != nil {
@@ -70,7 +70,7 @@ func (s *storm) drop(r *round) error {
 
 // syncAll has everything on peers; nobody is at work.
 func (s *storm) syncAll() error {
-	if _, err := s.house.main.run("sync", "--timeout", "2m"); err != nil {
+	if _, err := s.house.main.Run("sync", "--timeout", "2m"); err != nil {
 		return err
 	}
 	for i, a := range s.actors {
@@ -82,7 +82,7 @@ func (s *storm) syncAll() error {
 
 // awaitFull waits until every stripe has all its shards on peers that are there.
 func (s *storm) awaitFull(limit time.Duration) error {
-	return s.house.main.await("every stripe has all its shards", limit, func(st *status) bool {
+	return s.house.main.Await("every stripe has all its shards", limit, func(st *status) bool {
 		v := st.Volume
 		for spare := range v.Stripes {
 			if spare < s.plan.spare {
@@ -95,7 +95,7 @@ func (s *storm) awaitFull(limit time.Duration) error {
 
 // harm damages what a node keeps for others. The node must not run.
 func (n *node) harm(how string, dice *rand.Rand) (int, error) {
-	depot := filepath.Join(n.state, "depot")
+	depot := filepath.Join(n.State, "depot")
 	segments := filepath.Join(depot, "segments")
 	switch how {
 	case "rot":
@@ -173,7 +173,7 @@ func (h *house) mountDisk() error {
 	if err := os.Mkdir(h.disk, 0o700); err != nil {
 		return err
 	}
-	h.main.state = filepath.Join(h.disk, "state")
+	h.main.State = filepath.Join(h.disk, "state")
 	return unix.Mount("storm", h.disk, "tmpfs", 0, "mode=0700,size="+diskSize)
 }
 

@@ -18,7 +18,7 @@ func (s *storm) happen(e event, r *round) {
 	case "sync":
 		s.sync()
 	case "drop":
-		if _, err := s.house.main.run("cache", "drop"); err != nil {
+		if _, err := s.house.main.Run("cache", "drop"); err != nil {
 			s.note("the cache was not dropped: %.200s", err)
 		}
 	case "stop":
@@ -26,10 +26,10 @@ func (s *storm) happen(e event, r *round) {
 		if e.peer >= 0 {
 			n = s.house.peers[e.peer]
 		}
-		_, err := n.signal(unix.SIGSTOP)
+		_, err := n.Signal(unix.SIGSTOP)
 		s.wrong(err)
 		s.last(e, r)
-		_, err = n.signal(unix.SIGCONT) // if it was killed meanwhile, nobody is there
+		_, err = n.Signal(unix.SIGCONT) // if it was killed meanwhile, nobody is there
 		s.wrong(err)
 	case "kill":
 		p := s.house.peers[e.peer]
@@ -59,7 +59,7 @@ func (s *storm) last(e event, r *round) {
 }
 
 func (s *storm) killPeer(p *node) error {
-	killed, err := p.kill()
+	killed, err := p.Kill()
 	if killed {
 		s.mu.Lock()
 		s.counts.peerKills++
@@ -75,7 +75,7 @@ func (s *storm) sync() {
 	for i, a := range s.actors {
 		moments[i] = a.moment()
 	}
-	if _, err := s.house.main.run("sync", "--timeout", "20s"); err != nil {
+	if _, err := s.house.main.Run("sync", "--timeout", "20s"); err != nil {
 		s.note("a sync failed: %.300s", err)
 		return
 	}
@@ -90,7 +90,7 @@ func (s *storm) sync() {
 
 // measure looks whether the daemon keeps to its memory.
 func (s *storm) measure() error {
-	if peak := s.house.main.peak(); peak > memoryLimit {
+	if peak := s.house.main.Peak(); peak > memoryLimit {
 		return fmt.Errorf("the daemon had %d MiB resident", peak>>20)
 	}
 	return nil
@@ -105,19 +105,19 @@ func (s *storm) calm() error {
 	if err := s.syncAll(); err != nil {
 		return err
 	}
-	if _, err := h.main.run("cache", "drop"); err != nil {
+	if _, err := h.main.Run("cache", "drop"); err != nil {
 		return err
 	}
 	if err := s.compare(false); err != nil {
 		return fmt.Errorf("from peers: %w", err)
 	}
-	if _, err := h.main.run("check", "--data"); err != nil {
+	if _, err := h.main.Run("check", "--data"); err != nil {
 		return err
 	}
 	if err := s.measure(); err != nil {
 		return err
 	}
-	if _, err := h.main.run("unmount", h.main.dir, "--timeout", "60s"); err != nil {
+	if _, err := h.main.Run("unmount", h.main.Dir, "--timeout", "60s"); err != nil {
 		return err
 	}
 	return s.allEnd()
@@ -126,11 +126,11 @@ func (s *storm) calm() error {
 // allEnd asks every process to end, and none may stay.
 func (s *storm) allEnd() error {
 	var errs []error
-	if _, runs := s.house.main.pid(); runs {
+	if _, runs := s.house.main.PID(); runs {
 		errs = append(errs, errors.New("the daemon runs although it was unmounted"))
 	}
 	for _, p := range s.house.peers {
-		_, err := p.end(unix.SIGTERM, 20*time.Second)
+		_, err := p.End(unix.SIGTERM, 20*time.Second)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hammockfs/hammock/integration/rig"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,7 +27,8 @@ type house struct {
 // build makes a volume and its peers, and mounts it.
 func build(bin, base string, s *schedule) (h *house, err error) {
 	h = &house{base: base, bin: bin}
-	h.main = &node{name: "main", bin: bin, state: filepath.Join(base, "state"), dir: filepath.Join(base, "mnt")}
+	h.main = newNode(bin, "main", filepath.Join(base, "state"))
+	h.main.Dir = filepath.Join(base, "mnt")
 	if s.small {
 		if err := h.mountDisk(); err != nil {
 			return h, err
@@ -36,19 +38,17 @@ func build(bin, base string, s *schedule) (h *house, err error) {
 		return h, err
 	}
 	h.network.place(h.main, -1)
-	if err := os.Mkdir(h.main.dir, 0o755); err != nil {
+	if err := os.Mkdir(h.main.Dir, 0o755); err != nil {
 		return h, err
 	}
-	out, err := h.main.run("init", "--no-passphrase", "--policy", s.policy, "--name", "main")
+	out, err := h.main.Run("init", "--no-passphrase", "--policy", s.policy, "--name", "main")
 	if err != nil {
 		return h, err
 	}
-	for line := range strings.Lines(out) {
-		if words := strings.Fields(line); strings.HasPrefix(line, "    ") && len(words) == 6 {
-			h.words = strings.TrimSpace(h.words + " " + strings.Join(words, " "))
-		}
+	if h.words, err = rig.Words(out); err != nil {
+		return h, err
 	}
-	if err := errors.Join(h.main.alone(), h.main.start()); err != nil {
+	if err := errors.Join(h.main.Alone(), h.main.start()); err != nil {
 		return h, err
 	}
 	for i := range s.peers {
@@ -62,39 +62,33 @@ func build(bin, base string, s *schedule) (h *house, err error) {
 // invite lets a peer in and starts it.
 func (h *house) invite(i int) error {
 	name := fmt.Sprintf("peer-%d", i)
-	p := &node{name: name, bin: h.bin, state: filepath.Join(h.base, name)}
+	p := newNode(h.bin, name, filepath.Join(h.base, name))
 	h.network.place(p, i)
-	ticket, err := h.main.run("invite", "--name", name)
+	ticket, err := h.main.Run("invite", "--name", name)
 	if err != nil {
 		return err
 	}
-	if _, err := p.run("join", strings.TrimSpace(ticket), "--no-passphrase", "--name", name); err != nil {
+	if _, err := p.Run("join", strings.TrimSpace(ticket), "--no-passphrase", "--name", name); err != nil {
 		return err
 	}
 	h.peers = append(h.peers, p)
-	return errors.Join(p.alone(), p.start())
+	return errors.Join(p.Alone(), p.start())
 }
 
 // awaitPeers waits until all peers are connected.
 func (h *house) awaitPeers() error {
-	return h.main.await("all peers are connected", 90*time.Second, func(s *status) bool {
-		n := 0
-		for _, p := range s.Peers {
-			if p.Connected && p.Gives > 0 {
-				n++
-			}
-		}
-		return n == len(h.peers)
+	return h.main.Await("all peers are connected", 90*time.Second, func(s *status) bool {
+		return s.Connected() == len(h.peers)
 	})
 }
 
 // recover brings the volume back on a bare state: nothing is left of the one
 // before but the words.
 func (h *house) recover() error {
-	if err := os.RemoveAll(h.main.state); err != nil {
+	if err := os.RemoveAll(h.main.State); err != nil {
 		return err
 	}
-	s, err := h.peers[0].status()
+	s, err := h.peers[0].Status()
 	if err != nil {
 		return err
 	}
@@ -106,10 +100,10 @@ func (h *house) recover() error {
 		return err
 	}
 	defer os.Remove(words)
-	if _, err := h.main.run("recover", "--no-passphrase", "--phrase-file", words, "--peer", s.Addresses[0], "--name", "main"); err != nil {
+	if _, err := h.main.Run("recover", "--no-passphrase", "--phrase-file", words, "--peer", s.Addresses[0], "--name", "main"); err != nil {
 		return err
 	}
-	return h.main.alone()
+	return h.main.Alone()
 }
 
 // close ends whatever still runs.
@@ -118,12 +112,12 @@ func (h *house) close() {
 	defer cancel()
 	for _, n := range append(h.peers, h.main) {
 		if n != nil && ctx.Err() == nil {
-			_, _ = n.signal(unix.SIGCONT)
-			_, _ = n.kill()
+			_, _ = n.Signal(unix.SIGCONT)
+			_, _ = n.Kill()
 		}
 	}
 	if h.main != nil {
-		h.main.detach()
+		h.main.Detach()
 	}
 	h.network.remove(len(h.peers))
 	if h.disk != "" {

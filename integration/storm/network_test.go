@@ -49,9 +49,9 @@ func (w *network) place(n *node, i int) {
 	switch {
 	case w == nil:
 	case i < 0:
-		n.space, n.listen = w.main(), "/ip4/10.77.0.1/tcp/4001"
+		n.Space, n.listen = w.main(), "/ip4/10.77.0.1/tcp/4001"
 	default:
-		n.space, n.listen = w.peer(i), "/ip4/"+w.address(i)+"/tcp/4001"
+		n.Space, n.listen = w.peer(i), "/ip4/"+w.address(i)+"/tcp/4001"
 	}
 }
 

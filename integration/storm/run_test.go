@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/hammockfs/hammock/integration/rig"
 )
 
 // counts are what storms did.
@@ -95,7 +97,7 @@ func (s *storm) prepare() error {
 	if err != nil {
 		return err
 	}
-	root := &actor{name: "root", dir: s.house.main.dir, bin: exe, history: newHistory()}
+	root := &actor{name: "root", dir: s.house.main.Dir, bin: exe, history: newHistory()}
 	if err := root.begin(); err != nil {
 		return err
 	}
@@ -109,19 +111,8 @@ func (s *storm) prepare() error {
 		return err
 	}
 	s.synced = make([]int, len(s.actors))
-	_, err = s.house.main.run("sync", "--timeout", "2m")
+	_, err = s.house.main.Run("sync", "--timeout", "2m")
 	return err
-}
-
-// gone says whether an error is what a program gets from a mount whose daemon
-// was killed.
-func gone(err error) bool {
-	for _, e := range []error{syscall.ENOTCONN, syscall.ECONNABORTED, syscall.EIO, syscall.EINTR} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }
 
 // round has the actors work while things happen, and then looks at what is left.
@@ -156,7 +147,7 @@ func (s *storm) round(r *round) error {
 	stop()
 	working.Wait()
 	if !r.gentle() {
-		s.house.main.detach() // only now: what they asked of it has failed
+		s.house.main.Detach() // only now: what they asked of it has failed
 	}
 	if !r.late() {
 		heal()
@@ -202,7 +193,7 @@ func (s *storm) excuse(a *actor, r *round, killed time.Time) error {
 		return nil
 	}
 	s.note("%s ended with: %v", a.name, a.failed)
-	if !r.gentle() && !a.failedAt.Before(killed) && gone(a.failed) {
+	if !r.gentle() && !a.failedAt.Before(killed) && rig.Gone(a.failed) {
 		return nil
 	}
 	if r.fills() && errors.Is(a.failed, syscall.ENOSPC) {
@@ -224,7 +215,7 @@ func (s *storm) strike(r *round) error {
 		}
 	}
 	errs = append(errs, s.measure())
-	killed, err := s.house.main.kill()
+	killed, err := s.house.main.Kill()
 	if !killed && err == nil {
 		err = errors.New("the daemon had ended by itself")
 	}
@@ -239,7 +230,7 @@ func (s *storm) after(r *round) error {
 		a.history.covered(max(a.history.synced, s.synced[i]))
 	}
 	if r.end == "remount" {
-		if _, err := h.main.run("unmount", h.main.dir, "--timeout", "20s"); err != nil && !(r.late() && notAllSafe(err)) {
+		if _, err := h.main.Run("unmount", h.main.Dir, "--timeout", "20s"); err != nil && !(r.late() && notAllSafe(err)) {
 			return err
 		}
 	}

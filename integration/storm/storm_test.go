@@ -1,18 +1,15 @@
 package storm
 
 import (
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/hammockfs/hammock/integration/rig"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,7 +44,10 @@ func number[N int | uint64](t *testing.T, name string, otherwise N) N {
 // when its time is over.
 func TestStorm(t *testing.T) {
 	needMount(t)
-	bin := built(t)
+	bin, err := rig.Build("../..", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	first := number[uint64](t, "HAMMOCK_SEED", 1)
 	asked := number(t, "HAMMOCK_SEEDS", 0)
 	if asked == 0 && os.Getenv("HAMMOCK_SEED") != "" {
@@ -96,7 +96,7 @@ func runStorm(t *testing.T, bin string, plan *schedule) counts {
 	}
 	if err != nil {
 		t.Errorf("%v\n%v\nwhat happened:\n%s\nthe end of the daemon's log:\n%s\nagain: make storm SEED=%d",
-			err, plan, s.journal(), h.main.log(12000), plan.seed)
+			err, plan, s.journal(), h.main.Log(12000), plan.seed)
 	}
 	t.Logf("seed %d: %v in %v", plan.seed, s.counts, time.Since(began).Round(time.Second))
 	return s.counts
@@ -112,60 +112,20 @@ func (s *storm) watch(over chan struct{}) {
 	case <-time.After(limit):
 	}
 	s.note("the storm is not over after %v: its daemons are ended", limit)
-	_, _ = s.house.main.signal(unix.SIGCONT)
-	_, _ = s.house.main.end(unix.SIGQUIT, 10*time.Second)
+	_, _ = s.house.main.Signal(unix.SIGCONT)
+	_, _ = s.house.main.End(unix.SIGQUIT, 10*time.Second)
 	for _, p := range s.house.peers {
-		_, _ = p.kill()
+		_, _ = p.Kill()
 	}
-	s.house.main.detach()
+	s.house.main.Detach()
 }
 
-// needMount ends a test where nothing can be mounted. Under CI that is a
-// failure.
+// needMount ends a test where nothing can be mounted, or no network be made.
 func needMount(t *testing.T) {
 	t.Helper()
-	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
-	if err == nil {
-		f.Close()
-		if os.Getuid() == 0 {
-			_, err = exec.LookPath("ip")
-		} else {
-			_, err = exec.LookPath("fusermount3")
-		}
+	if os.Getuid() == 0 {
+		rig.NeedMount(t, "ip")
+		return
 	}
-	if err != nil && os.Getenv("CI") != "" {
-		t.Fatalf("CI has to have it: %v", err)
-	} else if err != nil {
-		t.Skip(err)
-	}
-}
-
-// built is the binary that is tested: HAMMOCK_BINARY, or one that is built here,
-// without the race detector, as users have it.
-func built(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("HAMMOCK_BINARY"); path != "" {
-		path, err := filepath.EvalSymlinks(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	// The go command takes a result from its cache unless it knows what was read.
-	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && filepath.Ext(path) == ".go" {
-			_, err = os.Stat(path)
-		}
-		return err
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // a file of somebody's editor
-	}
-	path := filepath.Join(t.TempDir(), "hammock")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "../../cmd/hammock")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, berr := cmd.CombinedOutput(); err != nil || berr != nil {
-		t.Fatalf("build the binary: %v %v\n%s", err, berr, out)
-	}
-	return path
+	rig.NeedMount(t)
 }
