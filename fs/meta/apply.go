@@ -164,8 +164,10 @@ func (a *application) erase(ino uint64, m mark) error {
 	if !m.removed {
 		first = KindWindow
 	}
-	lower := appendPrefix(appendSpace(nil, spaceNames, a.lv.cur.num), ino, first)
-	upper := appendPrefix(appendSpace(nil, spaceNames, a.lv.cur.num), ino, kindEnd)
+	lower := appendPrefix(appendSpace(a.key[:0], spaceNames, a.lv.cur.num), ino, first)
+	a.key = lower
+	upper := appendPrefix(appendSpace(a.val[:0], spaceNames, a.lv.cur.num), ino, kindEnd)
+	a.val = upper
 	if a.it == nil {
 		var err error
 		if a.it, err = a.d.pebble.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper}); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/hammockfs/hammock/crypt"
 )
@@ -41,11 +42,26 @@ type Batch struct {
 	val   []byte
 }
 
+// batches are those that Recycle took back.
+var batches = sync.Pool{New: func() any { return new(Batch) }}
+
+// keptBatch is the largest batch, in bytes, whose memory is kept.
+const keptBatch = 64 << 10
+
 // NewBatch returns an empty batch.
 func (d *DB) NewBatch() *Batch {
-	b := &Batch{names: &d.cfg.NameKey}
+	b := batches.Get().(*Batch)
+	b.names = &d.cfg.NameKey
 	b.Reset()
 	return b
+}
+
+// Recycle gives the batch's memory to later ones; it is not used after that. Who does not call it leaves it to the
+// collector.
+func (b *Batch) Recycle() {
+	if cap(b.buf) <= keptBatch {
+		batches.Put(b)
+	}
 }
 
 func newBatch() *Batch {
@@ -90,7 +106,8 @@ func appendOp(dst []byte, o op, key, value []byte) []byte {
 
 // PutInode writes the inode's own record.
 func (b *Batch) PutInode(i *Inode) {
-	v, err := encodeInode(i)
+	v, err := appendInode(b.val[:0], i)
+	b.val = v
 	if err != nil {
 		b.fail(err)
 		return
@@ -117,13 +134,9 @@ func (b *Batch) delete() {
 
 // PutDirent makes name in directory dir mean inode ino; typ is its mode >> 12.
 func (b *Batch) PutDirent(dir uint64, name string, ino uint64, typ uint8) {
-	v, err := encodeDirent(&Dirent{Ino: ino, Type: typ})
-	if err != nil {
-		b.fail(err)
-		return
-	}
+	b.val = appendDirent(b.val[:0], &Dirent{Ino: ino, Type: typ})
 	if b.direntKey(dir, name) {
-		b.put(v)
+		b.put(b.val)
 	}
 }
 

@@ -38,12 +38,12 @@ func vectors(t *testing.T) []vector {
 		}
 		list = append(list, vector{what, bytes.Clone(v)})
 	}
-	v, err := encodeInode(&Inode{Ino: 7, Mode: 0o100644, UID: 1000, GID: 1000, Nlink: 1, Size: 5000000, Blocks: 9766,
+	v, err := appendInode(nil, &Inode{Ino: 7, Mode: 0o100644, UID: 1000, GID: 1000, Nlink: 1, Size: 5000000, Blocks: 9766,
 		Atime: -1, Mtime: 1_800_000_000_000_000_001, Ctime: 3, Btime: 4, Parent: 1})
 	add("inode", v, err)
-	v, err = encodeInode(&Inode{Ino: 8, Mode: 0o120777, Nlink: 1, Size: 5, Target: "a/\xff"})
+	v, err = appendInode(nil, &Inode{Ino: 8, Mode: 0o120777, Nlink: 1, Size: 5, Target: "a/\xff"})
 	add("symlink", v, err)
-	v, err = encodeDirent(&Dirent{Ino: 7, Type: 8})
+	v, err = appendDirent(nil, &Dirent{Ino: 7, Type: 8}), nil
 	add("dirent", v, err)
 	add("dirent-key", appendDirentKey(nil, 1, crypt.NameHash(&name, "file"), "file"), nil)
 	v, err = appendWindow(nil, 1, []Extent{

@@ -44,6 +44,7 @@ func (v *Volume) SetAttr(ctx context.Context, ino uint64, s SetAttr) (Attr, erro
 		return v.stat(ctx, in), nil
 	}
 	b := v.db.NewBatch()
+	defer b.Recycle()
 	if s.Mode != nil {
 		if err := v.chmodACL(ctx, b, in, attr.Mode); err != nil {
 			return Attr{}, err

@@ -92,6 +92,7 @@ func (v *Volume) makeInode(ctx context.Context, c Caller, dir uint64, name strin
 		return nil, err
 	}
 	b := v.db.NewBatch()
+	defer b.Recycle()
 	if err := v.fill(ctx, b, &a, c, d); err != nil {
 		return nil, err
 	}

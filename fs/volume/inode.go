@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"container/list"
 	"context"
 	"sync"
 	"time"
@@ -41,12 +40,12 @@ type Attr = meta.Inode
 
 // inode is the state in memory of one inode in use.
 type inode struct {
-	ino  uint64
-	kind uint32        // the type in its mode; never changes, so that it may be read without a lock
-	pins int           // guarded by Volume.mu; the state is kept while it is above zero
-	elem *list.Element // guarded by Volume.mu; its place in Volume.idle or ghosts
-	left bool          // guarded by Volume.mu; the kernel forgot it while it was pinned
-	seen time.Time     // guarded by Volume.mu; since when it is dirty
+	ino   uint64
+	kind  uint32    // the type in its mode; never changes, so that it may be read without a lock
+	pins  int       // guarded by Volume.mu; the state is kept while it is above zero
+	place place     // guarded by Volume.mu; where in Volume.idle or ghosts
+	left  bool      // guarded by Volume.mu; the kernel forgot it while it was pinned
+	seen  time.Time // guarded by Volume.mu; since when it is dirty
 
 	mu      sync.RWMutex // guards all below
 	attr    meta.Inode
@@ -146,7 +145,7 @@ func (v *Volume) abandon(in *inode) {
 
 // pin keeps a state in memory. v.mu is held.
 func (v *Volume) pin(in *inode) {
-	v.unlist(in)
+	in.leave()
 	in.left = false
 	in.pins++
 }
@@ -162,32 +161,23 @@ func (v *Volume) put(in *inode) {
 	if v.inodes[in.ino] != in {
 		return // abandoned
 	}
-	kept := v.idle
+	kept := &v.idle
 	if in.gone { // nobody pins it, so nobody holds or waits for its lock
-		kept = v.ghosts
+		kept = &v.ghosts
 	}
 	if in.gone && in.left {
 		v.forget(in)
 		return
 	}
-	in.elem = kept.PushBack(in)
-	for kept.Len() > v.cfg.Inodes {
-		v.forget(kept.Front().Value.(*inode))
-	}
-}
-
-// unlist takes a state from the list of those without pins. v.mu is held.
-func (v *Volume) unlist(in *inode) {
-	if in.elem != nil {
-		v.idle.Remove(in.elem) // does nothing if it is in the other
-		v.ghosts.Remove(in.elem)
-		in.elem = nil
+	kept.pushBack(in)
+	for kept.n > v.cfg.Inodes {
+		v.forget(kept.first)
 	}
 }
 
 // forget drops a state without pins. v.mu is held.
 func (v *Volume) forget(in *inode) {
-	v.unlist(in)
+	in.leave()
 	delete(v.inodes, in.ino)
 }
 

@@ -53,6 +53,7 @@ func (v *Volume) link(ctx context.Context, in, d *inode, name string) (Attr, err
 	attr.Ctime = v.now()
 	v.touchDir(&parent)
 	b := v.db.NewBatch()
+	defer b.Recycle()
 	if in.orphan {
 		attr.Parent = d.ino
 		b.DeleteOrphan(in.ino)

@@ -34,6 +34,7 @@ func (v *Volume) recordFile(ctx context.Context, in *inode) error {
 		return nil
 	}
 	r := recording{ctx: ctx, v: v, in: in, b: v.db.NewBatch(), attr: in.attr}
+	defer r.b.Recycle()
 	r.attr.Size = in.bearableSize()
 	if err := r.run(); err != nil {
 		return fmt.Errorf("record inode %d: %w", in.ino, err)

@@ -45,6 +45,7 @@ func (v *Volume) remove(ctx context.Context, dir uint64, name string, wantDir bo
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	b := v.db.NewBatch()
+	defer b.Recycle()
 	b.DeleteDirent(dir, name)
 	parent := d.attr
 	v.touchDir(&parent)
@@ -127,6 +128,7 @@ func (v *Volume) discard(in *inode) {
 // in.mu is held.
 func (v *Volume) reap(ctx context.Context, in *inode) error {
 	b := v.db.NewBatch()
+	defer b.Recycle()
 	b.RemoveInode(in.ino)
 	b.DeleteOrphan(in.ino)
 	if err := v.db.Commit(ctx, b); err != nil {

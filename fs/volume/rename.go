@@ -186,6 +186,7 @@ func (m *move) replace(ctx context.Context) error {
 	v := m.v
 	from, to, store := m.parents()
 	b := v.db.NewBatch()
+	defer b.Recycle()
 	b.DeleteDirent(m.from.ino, m.oname)
 	drop := func() {}
 	if m.dst != nil {
@@ -234,6 +235,7 @@ func (m *move) whiteout(ctx context.Context, b *meta.Batch) error {
 func (m *move) exchange(ctx context.Context) error {
 	from, to, store := m.parents()
 	b := m.v.db.NewBatch()
+	defer b.Recycle()
 	src := m.moved(b, m.src, m.to.ino, m.nname)
 	dst := m.moved(b, m.dst, m.from.ino, m.oname)
 	if m.src.isDir() {

@@ -23,6 +23,7 @@ func (v *Volume) Tmpfile(ctx context.Context, c Caller, dir uint64, mode uint32)
 		return Attr{}, nil, ErrPerm // ext4 says so
 	}
 	a, b := Attr{Mode: modeReg | mode&modePerm}, v.db.NewBatch()
+	defer b.Recycle()
 	if err := v.fill(ctx, b, &a, c, d); err != nil {
 		return Attr{}, nil, err
 	}

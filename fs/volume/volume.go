@@ -53,7 +53,6 @@
 package volume
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -115,8 +114,8 @@ type Volume struct {
 
 	mu     sync.Mutex          // guards all below
 	inodes map[uint64]*inode   // every state in memory
-	idle   *list.List          // of *inode with no pins, oldest first
-	ghosts *list.List          // likewise, of those that are gone
+	idle   inodeList           // states with no pins
+	ghosts inodeList           // likewise, of those that are gone
 	dirty  map[uint64]*inode   // states with something to commit, pinned
 	paged  map[uint64]paged    // inodes whose pages wait for WriteBack
 	loads  map[uint64]*loading // states being read from the records
@@ -138,7 +137,7 @@ func Open(ctx context.Context, cfg Config) (*Volume, error) {
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
 	v := &Volume{
 		db: cfg.DB, cache: cfg.Cache, table: cfg.Table, cfg: cfg, log: cfg.Log,
-		inodes: map[uint64]*inode{}, idle: list.New(), ghosts: list.New(), dirty: map[uint64]*inode{}, paged: map[uint64]paged{},
+		inodes: map[uint64]*inode{}, dirty: map[uint64]*inode{}, paged: map[uint64]paged{},
 		loads:      map[uint64]*loading{},
 		sealers:    make(chan struct{}, runtime.GOMAXPROCS(0)),
 		background: bg, stop: stop, maxChunk: cfg.Table.Params().Max,
@@ -196,6 +195,7 @@ func (v *Volume) prepare(ctx context.Context) error {
 func (v *Volume) makeRoot(ctx context.Context) error {
 	now := v.now()
 	b := v.db.NewBatch()
+	defer b.Recycle()
 	b.PutInode(&meta.Inode{Ino: Root, Mode: modeDir | 0o755, Nlink: 2, Parent: Root,
 		UID: uint32(max(0, os.Getuid())), GID: uint32(max(0, os.Getgid())), // whoever makes a volume may write into it
 		Atime: now, Mtime: now, Ctime: now, Btime: now})

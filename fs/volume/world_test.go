@@ -150,8 +150,8 @@ func (w *world) forget() {
 	v := w.v
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for v.idle.Len() > 0 {
-		v.forget(v.idle.Front().Value.(*inode))
+	for v.idle.n > 0 {
+		v.forget(v.idle.first)
 	}
 }
 

@@ -218,6 +218,7 @@ func (v *Volume) changeXattrs(ctx context.Context, ino uint64, change func(*xatt
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	c := xattrChange{in: in, b: v.db.NewBatch(), attr: in.attr}
+	defer c.b.Recycle()
 	if err := change(&c); err != nil {
 		return err
 	}
