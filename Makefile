@@ -16,7 +16,7 @@ SBINDIR ?= /sbin
 DESTDIR ?=
 BIN     ?= bin/hammock
 
-.PHONY: build install uninstall demo test unit integration race fuzz cross lint bench soak powercuts storm scale setup clean
+.PHONY: build install uninstall demo test unit integration race fuzz cross lint bench bench-stages bench-peers bench-compare soak powercuts storm scale setup clean
 
 # Without cgo: one static file, and all memory where the runtime's limit sees it.
 build:
@@ -56,9 +56,25 @@ fuzz:
 cross:
 	sh .ci/cross
 
-# Benchmarks of each stage, in the form that benchstat reads.
-bench:
-	$(GO) test -run '^$$' -bench . -benchmem -count 1 ./...
+# Benchmarks in the form that benchstat reads: each stage alone, and the way to
+# peers and back with the real binary. BENCH picks some, COUNT repeats them.
+# HAMMOCK_BENCH_DIR says where the latter work, best on a file system of its own.
+BENCH ?= .
+COUNT ?= 1
+STAGES = ./chunker ./crypt ./fs/... ./placement/... ./net/...
+bench: bench-stages bench-peers
+
+bench-stages:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 6h $(STAGES)
+
+bench-peers:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 1x -count $(COUNT) -timeout 6h ./integration/netbench
+
+# Two commits beside each other: make bench-compare OLD=HEAD~3 NEW=HEAD, or without
+# NEW what lies here. PKGS says which benchmarks' packages.
+PKGS ?= $(STAGES)
+bench-compare:
+	BENCH='$(BENCH)' COUNT=$(COUNT) sh .ci/bench-compare '$(OLD)' '$(NEW)' $(PKGS)
 
 # The power cut at so many points of lives in memory, and what is left compared
 # with what was acknowledged; and a disk that fails at so many operations.

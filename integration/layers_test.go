@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"integration/hostile":   {},
 	"integration/model":     {"fs/volume"},
 	"integration/posix":     {},
+	"integration/netbench":  {},
 	"integration/powercuts": {},
 	"integration/rig":       {},
 	"integration/scale":     {},

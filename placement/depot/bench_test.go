@@ -35,7 +35,11 @@ func BenchmarkPut1MiB(b *testing.B)         { benchmarkPut(b, 1<<20, 1) }
 func BenchmarkPut1MiBEight(b *testing.B)    { benchmarkPut(b, 1<<20, 8) }
 func BenchmarkPut64KiBSixteen(b *testing.B) { benchmarkPut(b, 64<<10, 16) }
 
-func BenchmarkSlice16KiB(b *testing.B) {
+func BenchmarkSlice16KiB(b *testing.B)  { benchmarkSlice(b, 5*crypt.GroupSize, crypt.GroupSize) }
+func BenchmarkSlice256KiB(b *testing.B) { benchmarkSlice(b, 5*crypt.GroupSize, 256<<10) }
+func BenchmarkSlice1MiB(b *testing.B)   { benchmarkSlice(b, 0, 1<<20) }
+
+func benchmarkSlice(b *testing.B, off, n int64) {
 	cfg := small(vfs.Default, &clock{})
 	cfg.Dir, cfg.Capacity = b.TempDir()+"/depot", 1<<30
 	d := open(b, cfg)
@@ -43,9 +47,10 @@ func BenchmarkSlice16KiB(b *testing.B) {
 	data := shard(1, 1<<20)
 	mustStore(b, d, owner(1), data, 1)
 	id := crypt.Sum(data)
-	b.SetBytes(crypt.GroupSize)
+	b.SetBytes(n)
+	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := d.Slice(ctx, owner(1), id, 5*crypt.GroupSize, crypt.GroupSize); err != nil {
+		if _, _, err := d.Slice(ctx, owner(1), id, off, n); err != nil {
 			b.Fatal(err)
 		}
 	}
