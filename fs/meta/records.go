@@ -142,7 +142,11 @@ func parseDirent(name string, cookie uint64, value []byte) (Dirent, error) {
 	return e, nil
 }
 
-const windowVersion = 1
+// Versions of a window's record: in the second, some extent names a ref by its place among those before.
+const (
+	windowVersion = 1
+	windowAgain   = 2
+)
 
 // appendWindow encodes the extents of window w: sorted, not overlapping, none reaching over an edge of the window.
 func appendWindow(dst []byte, w uint64, extents []Extent) ([]byte, error) {
@@ -152,10 +156,10 @@ func appendWindow(dst []byte, w uint64, extents []Extent) ([]byte, error) {
 	if len(extents) > maxExtents {
 		return nil, fmt.Errorf("%w: window of %d extents", ErrTooBig, len(extents))
 	}
-	start, pos := w*Window, w*Window
+	start, pos, version := w*Window, w*Window, len(dst)
 	dst = append(dst, windowVersion)
 	dst = binary.AppendUvarint(dst, uint64(len(extents)))
-	var last, lastEnd int // where the previous ref lies in dst
+	var refs refWriter
 	for i := range extents {
 		e := &extents[i]
 		if err := e.check(pos, start+Window); err != nil {
@@ -164,14 +168,9 @@ func appendWindow(dst []byte, w uint64, extents []Extent) ([]byte, error) {
 		dst = binary.AppendUvarint(dst, e.Off-pos)
 		dst = binary.AppendUvarint(dst, uint64(e.Len))
 		dst = binary.AppendUvarint(dst, uint64(e.Skip))
-		dst = append(dst, refNew)
-		at := len(dst)
-		dst = crypt.AppendRef(dst, &e.Ref)
-		if i > 0 && bytes.Equal(dst[at:], dst[last:lastEnd]) {
-			dst = dst[:at]
-			dst[at-1] = refSame
-		} else {
-			last, lastEnd = at, len(dst)
+		var again bool
+		if dst, again = refs.append(dst, &e.Ref); again {
+			dst[version] = windowAgain
 		}
 		pos = e.end()
 	}
@@ -180,9 +179,52 @@ func appendWindow(dst []byte, w uint64, extents []Extent) ([]byte, error) {
 
 // How an extent names its chunk.
 const (
-	refNew  = 0 // a ref follows
-	refSame = 1 // the ref of the extent before
+	refNew   = 0 // a ref follows
+	refSame  = 1 // the ref of the extent before
+	refAgain = 2 // the number follows of an earlier ref, counted from 0 among those that are given whole
 )
+
+// refWriter encodes the refs of one window, each whole only once.
+type refWriter struct {
+	last   int            // the number of the ref of the extent before
+	bytes  [2]int         // where in the record the newest ref lies
+	given  int            // how many refs are in the record
+	number map[string]int // of each of them, once there are two
+}
+
+// append encodes a ref and says whether as one that came earlier.
+func (r *refWriter) append(dst []byte, ref *crypt.Ref) (_ []byte, again bool) {
+	how := len(dst)
+	dst = append(dst, refNew)
+	dst = crypt.AppendRef(dst, ref)
+	whole := dst[how+1:]
+	newest := dst[r.bytes[0]:r.bytes[1]]
+	switch {
+	case r.given == 0:
+	case r.last == r.given-1 && bytes.Equal(whole, newest):
+		dst[how] = refSame
+		return dst[:how+1], false
+	default:
+		if r.number == nil {
+			r.number = map[string]int{string(newest): 0}
+		}
+		n, known := r.number[string(whole)]
+		switch {
+		case known && n == r.last:
+			dst[how] = refSame
+			return dst[:how+1], false
+		case known:
+			r.last = n
+			dst[how] = refAgain
+			return binary.AppendUvarint(dst[:how+1], uint64(n)), true
+		}
+		r.number[string(whole)] = r.given
+	}
+	r.bytes = [2]int{how + 1, len(dst)}
+	r.last = r.given
+	r.given++
+	return dst, false
+}
 
 func (e *Extent) check(from, to uint64) error {
 	if e.Len == 0 || e.Off < from || e.Off >= to || uint64(e.Len) > to-e.Off {
@@ -196,7 +238,7 @@ func (e *Extent) check(from, to uint64) error {
 
 // ParseWindow decodes the record of window w.
 func ParseWindow(w uint64, value []byte) ([]Extent, error) {
-	if len(value) == 0 || value[0] != windowVersion || w > maxWindow {
+	if len(value) == 0 || value[0] != windowVersion && value[0] != windowAgain || w > maxWindow {
 		return nil, fmt.Errorf("%w: window %d: unknown version", ErrFormat, w)
 	}
 	b := value[1:]
@@ -207,9 +249,9 @@ func ParseWindow(w uint64, value []byte) ([]Extent, error) {
 	}
 	extents := make([]Extent, 0, n)
 	pos := w * Window
-	var last crypt.Ref
+	var refs refReader
 	for range n {
-		e, rest, err := parseExtent(b, pos, (w+1)*Window, &last, len(extents) == 0)
+		e, rest, err := parseExtent(b, pos, (w+1)*Window, &refs)
 		if err != nil {
 			return nil, fmt.Errorf("window %d, extent %d: %w", w, len(extents), err)
 		}
@@ -218,28 +260,56 @@ func ParseWindow(w uint64, value []byte) ([]Extent, error) {
 	if len(b) != 0 {
 		return nil, fmt.Errorf("%w: window %d: %d bytes too many", ErrFormat, w, len(b))
 	}
+	if refs.again != (value[0] == windowAgain) {
+		return nil, fmt.Errorf("%w: window %d: of another version than it says", ErrFormat, w)
+	}
 	return extents, nil
 }
 
-func parseExtent(b []byte, pos, limit uint64, last *crypt.Ref, first bool) (e Extent, rest []byte, err error) {
+func parseExtent(b []byte, pos, limit uint64, refs *refReader) (e Extent, rest []byte, err error) {
 	gap, b, ok1 := uvarint(b)
 	length, b, ok2 := uvarint(b)
 	skip, b, ok3 := uvarint(b)
 	if !ok1 || !ok2 || !ok3 || gap > Window || length > Window || skip > crypt.MaxChunk || len(b) == 0 {
 		return e, nil, ErrFormat
 	}
-	switch how := b[0]; {
-	case how == refSame && !first:
-		b = b[1:]
-	case how == refNew:
-		if *last, b, err = crypt.ParseRef(b[1:]); err != nil {
-			return e, nil, fmt.Errorf("%w: %v", ErrFormat, err)
-		}
-	default:
-		return e, nil, ErrFormat
+	e = Extent{Off: pos + gap, Len: uint32(length), Skip: uint32(skip)}
+	ref, b, err := refs.next(b)
+	if err != nil {
+		return e, nil, err
 	}
-	e = Extent{Off: pos + gap, Len: uint32(length), Skip: uint32(skip), Ref: *last}
+	e.Ref = *ref // extents of one chunk share the memory of its blocks
 	return e, b, e.check(pos, limit)
+}
+
+// refReader decodes what refWriter encodes.
+type refReader struct {
+	given []crypt.Ref
+	last  int
+	again bool
+}
+
+func (r *refReader) next(b []byte) (*crypt.Ref, []byte, error) {
+	how, b := b[0], b[1:]
+	switch {
+	case how == refSame && len(r.given) > 0:
+	case how == refNew:
+		ref, rest, err := crypt.ParseRef(b)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: %v", ErrFormat, err)
+		}
+		r.last, b = len(r.given), rest
+		r.given = append(r.given, ref)
+	case how == refAgain:
+		n, rest, ok := uvarint(b)
+		if !ok || n >= uint64(len(r.given)) {
+			return nil, nil, ErrFormat
+		}
+		r.last, r.again, b = int(n), true, rest
+	default:
+		return nil, nil, ErrFormat
+	}
+	return &r.given[r.last], b, nil
 }
 
 // uvarint reads one shortest-form varint: one value has one encoding.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -50,6 +51,14 @@ func vectors(t *testing.T) []vector {
 		{Off: Window + 10, Len: 100, Skip: 1, Ref: vectorRef}, {Off: Window + 200, Len: 50, Skip: 300, Ref: vectorRef},
 	})
 	add("window", v, err)
+	other := vectorRef
+	other.Offset = 2000
+	v, err = appendWindow(nil, 1, []Extent{
+		{Off: Window, Len: 10, Ref: vectorRef}, {Off: Window + 10, Len: 10, Ref: other},
+		{Off: Window + 20, Len: 10, Skip: 20, Ref: vectorRef}, {Off: Window + 30, Len: 10, Skip: 30, Ref: vectorRef},
+		{Off: Window + 40, Len: 10, Ref: other},
+	})
+	add("window-again", v, err)
 	b.PutDirent(1, "file", 7, 8)
 	b.DeleteXattr(7, "user.x")
 	b.RemoveInode(9)
@@ -127,7 +136,7 @@ func parseVector(kind string, b []byte) (err error) {
 		_, err = parseDirent("x", 16, b)
 	case "dirent-key", "key":
 		err = checkKey(b)
-	case "window":
+	case "window", "window-again":
 		_, err = ParseWindow(1, b)
 	case "batch":
 		err = checkDelta(b)
@@ -178,6 +187,22 @@ func FuzzHeadBody(f *testing.F) { fuzzKind(f, "head-body", "published") }
 // FuzzWindow also checks that a window has one encoding.
 func FuzzWindow(f *testing.F) {
 	f.Add([]byte{windowVersion, 0})
+	for _, n := range []int{2, 5, 40} { // with few refs and with many
+		var extents []Extent
+		for i := range 50 {
+			ref := vectorRef
+			ref.Offset = uint32(i*i%n) * 1016
+			extents = append(extents, Extent{Off: 3*Window + uint64(i)*7, Len: 5, Skip: uint32(i), Ref: ref})
+		}
+		b, err := appendWindow(nil, 3, extents)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if got, err := ParseWindow(3, b); err != nil || !reflect.DeepEqual(got, extents) {
+			f.Fatalf("%d extents of %d refs became %d: %v", len(extents), n, len(got), err)
+		}
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		extents, err := ParseWindow(3, b)
 		if err != nil {
