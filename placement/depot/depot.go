@@ -22,9 +22,14 @@
 //
 // # Traps
 //
-// There is no oracle: a put carries all bytes and writes them out again even where an equal shard is there (which also
-// puts right what has rotted), and [ErrNotFound] is found without a look at what others hold. Free space is what the
-// claims leave, not what lies on the disk.
+// There is no oracle: a put carries all bytes and writes them out again even where an equal shard of another is there, and
+// [ErrNotFound] is found without a look at what others hold. Only a put of what its owner holds for the same stripe
+// writes nothing, if what lies there is still right; if it has rotted, the put makes it right. So every record but those
+// was paid for by a claim, and nobody fills the segments with dead ones. Free space is what the claims leave, not what
+// lies on the disk.
+//
+// A delete ends the puts of the same claim that are under way, and waits for those that are being stored: a put whose
+// sender has given up cannot come to an end after the delete and be kept for nobody.
 //
 // Trash counts against the owner's allowance and the capacity until it is reaped; else a put and a delete in turn would
 // fill the disk.
@@ -98,6 +103,7 @@ type Depot struct {
 	mu     sync.Mutex // guards ledger and open; only segments.mu is taken after it
 	ledger ledger
 	open   map[*Reservation]struct{}
+	turns  turns
 
 	broken atomic.Bool // the index could not be written
 	closed atomic.Bool

@@ -34,8 +34,9 @@ func (p *Put) hold() hold { return hold{p.Owner, p.Shard, p.Stripe} }
 type Reservation struct {
 	d    *Depot
 	put  Put
-	cost int64 // what the ledger has reserved
-	n    int64 // length of the record
+	cost int64         // what the ledger has reserved
+	n    int64         // length of the record
+	gone chan struct{} // closed when it has ended, and its commit with it
 
 	mu     sync.Mutex
 	record []byte // beginning and what has come of the shard; nil: over
@@ -74,7 +75,7 @@ func (d *Depot) reserve(ctx context.Context, p Put) (*Reservation, error) {
 		d.give(p.Owner, cost, n)
 		return nil, err
 	}
-	r := &Reservation{d: d, put: p, cost: cost, n: n}
+	r := &Reservation{d: d, put: p, cost: cost, n: n, gone: make(chan struct{})}
 	r.record = appendHead(d.buffer(n), &head{ID: p.Shard, Size: uint32(p.Size), Holders: []holder{{
 		Owner: p.Owner, Stripe: p.Stripe, Generation: p.Generation,
 	}}})
@@ -160,6 +161,7 @@ func (r *Reservation) free(record []byte) {
 	r.d.mu.Unlock()
 	r.d.buffers.Put(&record)
 	r.d.memory.Release(r.n)
+	close(r.gone)
 }
 
 // Commit checks the bytes and stores them. When it returns nil they survive a power cut. ErrWrongBytes, ErrShort and
@@ -197,9 +199,13 @@ func (r *Reservation) check(record []byte) ([]byte, error) {
 	return append(record, outboard...), nil
 }
 
-// store appends the record, syncs it, and enters it in the index.
+// store appends the record, syncs it, and enters it in the index; all that only if it is not there already.
 func (r *Reservation) store(record []byte) error {
 	d := r.d
+	defer d.turns.take(r.put.hold())()
+	if done, err := r.again(record); done || err != nil {
+		return err
+	}
 	seg, off, err := d.segments.append(record, headLen(1))
 	if err != nil {
 		return err
@@ -224,8 +230,8 @@ func (d *Depot) enter(h hold, generation uint64, at place) error {
 	if err != nil {
 		return err
 	}
-	if mine && was.trashed != 0 && generation < was.generation {
-		return fmt.Errorf("%w: generation %d was deleted", ErrStale, was.generation)
+	if err := was.stale(generation); err != nil {
+		return err
 	}
 	now := claim{generation: max(generation, was.generation), size: at.size}
 	e := entry{place: at, holders: old.holders}

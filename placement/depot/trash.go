@@ -13,10 +13,38 @@ import (
 
 // Delete moves an owner's claim on a shard to the trash, from where a later Put of the same takes it back within
 // TrashTime; then it is gone. A delete of what is in the trash changes nothing. ErrNotFound: there is no such claim.
-// ErrStale: it has been put with a higher generation since. When it returns nil it survives a power cut.
+// ErrStale: it has been put with a higher generation since. When it returns nil it survives a power cut. A put of the
+// same, or of an older generation, that has a reservation when Delete is called is ended, or was there before.
 func (d *Depot) Delete(ctx context.Context, owner crypt.OwnerKey, shard crypt.ID, stripe, generation uint64) error {
-	if err := d.delete(hold{owner, shard, stripe}, generation); err != nil {
+	h := hold{owner, shard, stripe}
+	err := d.endPuts(ctx, h, generation)
+	if err == nil {
+		err = d.delete(h, generation)
+	}
+	if err != nil {
 		return fmt.Errorf("delete shard %s of stripe %x: %w", shard, stripe, err)
+	}
+	return nil
+}
+
+// endPuts aborts what is being put of a claim up to a generation, and waits for what is being stored already. Senders send
+// bytes only to a reservation, so what has none yet comes to nothing if its sender has given up.
+func (d *Depot) endPuts(ctx context.Context, h hold, generation uint64) error {
+	var found []*Reservation
+	d.mu.Lock()
+	for r := range d.open {
+		if r.put.Generation <= generation && r.put.hold() == h {
+			found = append(found, r)
+		}
+	}
+	d.mu.Unlock()
+	for _, r := range found {
+		r.Abort()
+		select {
+		case <-r.gone:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return nil
 }
