@@ -107,11 +107,16 @@ func (v *Volume) makeInode(ctx context.Context, c Caller, dir uint64, name strin
 	}
 	b.PutInode(&parent)
 	in := v.adopt(a)
+	if in.isDir() {
+		v.names.begin(in.ino)
+	}
 	defer d.absent.end(name)
 	if err := v.db.Commit(ctx, b); err != nil {
+		v.names.end(in.ino)
 		v.abandon(in)
 		return nil, fmt.Errorf("record a new inode in directory %d: %w", dir, err)
 	}
+	v.names.put(dir, name, in.ino)
 	d.attr = parent
 	return in, nil
 }
@@ -125,7 +130,7 @@ func (v *Volume) vacant(ctx context.Context, d *inode, name string) error {
 	if d.absent.has(name) {
 		return nil
 	}
-	_, err := v.db.Lookup(ctx, d.ino, name)
+	_, err := v.entry(ctx, d.ino, name)
 	switch {
 	case err == nil:
 		return ErrExist

@@ -65,6 +65,7 @@ func (v *Volume) link(ctx context.Context, in, d *inode, name string) (Attr, err
 	if err := v.db.Commit(ctx, b); err != nil {
 		return Attr{}, fmt.Errorf("record a link to inode %d: %w", in.ino, err)
 	}
+	v.names.put(d.ino, name, in.ino)
 	in.attr, d.attr, in.orphan = attr, parent, false
 	return v.stat(ctx, in), nil
 }

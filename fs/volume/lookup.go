@@ -35,14 +35,26 @@ func (v *Volume) Lookup(ctx context.Context, dir uint64, name string) (Attr, err
 	}
 	defer v.put(d)
 	added := d.absent.begin()
-	e, err := v.db.Lookup(ctx, dir, name)
+	ino, err := v.entry(ctx, dir, name)
 	if errors.Is(err, ErrNotExist) {
 		d.absent.note(name, added)
 	}
 	if err != nil {
 		return Attr{}, err
 	}
-	return v.GetAttr(ctx, e.Ino)
+	return v.GetAttr(ctx, ino)
+}
+
+// entry returns the inode that a name in a directory stands for, or ErrNotExist.
+func (v *Volume) entry(ctx context.Context, dir uint64, name string) (uint64, error) {
+	switch ino, known := v.names.find(dir, name); {
+	case ino != 0:
+		return ino, nil
+	case known:
+		return 0, ErrNotExist
+	}
+	e, err := v.db.Lookup(ctx, dir, name)
+	return e.Ino, err
 }
 
 // GetAttr returns the attributes of an inode, as they are with everything that

@@ -57,6 +57,7 @@ func (v *Volume) remove(ctx context.Context, dir uint64, name string, wantDir bo
 	if err := v.db.Commit(ctx, b); err != nil {
 		return fmt.Errorf("record the removal of inode %d from directory %d: %w", in.ino, dir, err)
 	}
+	v.names.remove(dir, name)
 	d.attr = parent
 	drop()
 	return nil
@@ -64,13 +65,13 @@ func (v *Volume) remove(ctx context.Context, dir uint64, name string, wantDir bo
 
 // child returns the pinned state of what a name in a directory stands for.
 func (v *Volume) child(ctx context.Context, dir uint64, name string) (*inode, error) {
-	e, err := v.db.Lookup(ctx, dir, name)
+	ino, err := v.entry(ctx, dir, name)
 	if err != nil {
 		return nil, err
 	}
-	in, err := v.get(ctx, e.Ino)
+	in, err := v.get(ctx, ino)
 	if err != nil {
-		return nil, fmt.Errorf("inode %d: %w", e.Ino, err)
+		return nil, fmt.Errorf("inode %d: %w", ino, err)
 	}
 	return in, nil
 }
@@ -82,9 +83,12 @@ func (v *Volume) drop(ctx context.Context, b *meta.Batch, in *inode, parent *met
 	attr := in.attr
 	attr.Ctime = v.now()
 	if in.isDir() {
-		empty, err := v.db.IsEmpty(ctx, in.ino)
-		if err != nil {
-			return nil, err
+		empty, known := v.names.empty(in.ino)
+		if !known {
+			var err error
+			if empty, err = v.db.IsEmpty(ctx, in.ino); err != nil {
+				return nil, err
+			}
 		}
 		if !empty {
 			return nil, ErrNotEmpty
@@ -109,6 +113,7 @@ func (v *Volume) drop(ctx context.Context, b *meta.Batch, in *inode, parent *met
 	b.RemoveInode(in.ino)
 	return func() {
 		in.attr, in.gone = attr, true
+		v.names.end(in.ino)
 		v.discard(in)
 	}, nil
 }

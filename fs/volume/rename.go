@@ -203,8 +203,10 @@ func (m *move) replace(ctx context.Context) error {
 		from.Nlink--
 		to.Nlink++
 	}
+	var mark uint64
 	if m.flags&renameWhiteout != 0 {
-		if err := m.whiteout(ctx, b); err != nil {
+		var err error
+		if mark, err = m.whiteout(ctx, b); err != nil {
 			return err
 		}
 	}
@@ -216,20 +218,25 @@ func (m *move) replace(ctx context.Context) error {
 	if err := v.db.Commit(ctx, b); err != nil {
 		return fmt.Errorf("record the move of inode %d: %w", m.src.ino, err)
 	}
+	v.names.remove(m.from.ino, m.oname)
+	if mark != 0 {
+		v.names.put(m.from.ino, m.oname, mark)
+	}
+	v.names.put(m.to.ino, m.nname, m.src.ino)
 	store()
 	m.src.attr = src
 	drop()
 	return nil
 }
 
-// whiteout puts the mark under the old name into the batch.
-func (m *move) whiteout(ctx context.Context, b *meta.Batch) error {
+// whiteout puts the mark under the old name into the batch, and returns its inode.
+func (m *move) whiteout(ctx context.Context, b *meta.Batch) (uint64, error) {
 	a := Attr{Mode: modeChar, Nlink: 1}
 	if err := m.v.fill(ctx, b, &a, m.caller, m.from); err != nil {
-		return err
+		return 0, err
 	}
 	b.PutDirent(m.from.ino, m.oname, a.Ino, uint8(a.Mode>>12))
-	return nil
+	return a.Ino, nil
 }
 
 func (m *move) exchange(ctx context.Context) error {
@@ -253,6 +260,8 @@ func (m *move) exchange(ctx context.Context) error {
 	if err := m.v.db.Commit(ctx, b); err != nil {
 		return fmt.Errorf("record the exchange of inodes %d and %d: %w", m.src.ino, m.dst.ino, err)
 	}
+	m.v.names.put(m.to.ino, m.nname, m.src.ino)
+	m.v.names.put(m.from.ino, m.oname, m.dst.ino)
 	store()
 	m.src.attr, m.dst.attr = src, dst
 	return nil

@@ -120,6 +120,7 @@ type Volume struct {
 	paged  map[uint64]paged    // inodes whose pages wait for WriteBack
 	loads  map[uint64]*loading // states being read from the records
 
+	names      names
 	frozen     atomic.Bool
 	dirtyBytes atomic.Int64
 	promised   atomic.Int64    // bytes of writes that have asked for room and are not in dirtyBytes yet
@@ -196,6 +197,7 @@ func (v *Volume) makeRoot(ctx context.Context) error {
 	now := v.now()
 	b := v.db.NewBatch()
 	defer b.Recycle()
+	v.names.begin(Root)
 	b.PutInode(&meta.Inode{Ino: Root, Mode: modeDir | 0o755, Nlink: 2, Parent: Root,
 		UID: uint32(max(0, os.Getuid())), GID: uint32(max(0, os.Getgid())), // whoever makes a volume may write into it
 		Atime: now, Mtime: now, Ctime: now, Btime: now})

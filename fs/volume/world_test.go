@@ -134,6 +134,7 @@ func (w *world) close(t testing.TB) {
 			t.Errorf("inode %d has %d pins and %d open files", in.ino, in.pins, in.opens)
 		}
 	}
+	w.checkNames(t)
 	must(t, w.db.Close(ctx))
 	must(t, w.cache.Close(ctx))
 }
