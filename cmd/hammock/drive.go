@@ -230,7 +230,8 @@ func (d *drive) describe(stripe uint64) (class uint8, payload int) {
 }
 
 // housekeepingEvery is how often stripes are closed by age and new peers are
-// looked at; checkpointEvery how often changes are published.
+// looked at; checkpointEvery how often the data of files that have been quiet for
+// quietFor moves into chunks, and changes are published if that helps.
 const (
 	housekeepingEvery = 5 * time.Second
 	checkpointEvery   = 30 * time.Second
@@ -243,6 +244,7 @@ func (d *drive) housekeeping(ctx context.Context) {
 	tick := time.NewTicker(housekeepingEvery)
 	defer tick.Stop()
 	last := time.Now()
+	heads := pace{helps: d.helpful, last: last}
 	asked := map[string]bool{}
 	for {
 		watch := d.node.swarm.Watch()
@@ -265,7 +267,9 @@ func (d *drive) housekeeping(ctx context.Context) {
 		}
 		if time.Since(last) >= checkpointEvery {
 			last = time.Now()
-			if err := d.checkpoint(ctx, quietFor); err != nil && ctx.Err() == nil {
+			due := heads.due(last)
+			if err := d.checkpoint(ctx, due); err != nil && ctx.Err() == nil {
+				heads.failed()
 				d.log.Error("publish the newest changes; they are safe on this machine, and it will be tried again", "error", err)
 			}
 			d.publishAgain(ctx)

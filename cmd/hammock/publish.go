@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -194,19 +193,20 @@ func (d *drive) publishAgain(ctx context.Context) {
 	}
 }
 
-// checkpoint makes a head of what has changed, here, and one that may go out to
-// keepers when it is time for that. Small data of files that have been quiet
-// that long moves into chunks first.
-func (d *drive) checkpoint(ctx context.Context, quiet time.Duration) error {
+// checkpoint moves small data of files that have been quiet for quietFor into
+// chunks. If it is time to publish it then makes a head of what has changed,
+// here, and one that may go out to keepers when it is time for that, too.
+func (d *drive) checkpoint(ctx context.Context, publish bool) error {
 	if err := d.lockCheckpoints(ctx); err != nil {
 		return err
 	}
 	defer d.unlockCheckpoints()
-	if err := d.volume.WriteBack(ctx, quiet); err != nil {
+	if err := d.volume.WriteBack(ctx, quietFor); err != nil {
 		return err
 	}
 	var err error
 	switch {
+	case !publish:
 	case d.wholeDue():
 		_, err = d.publishWhole(ctx, false, false)
 	case d.db.Dirty():
