@@ -59,13 +59,9 @@ func (p *Placer) audits(ctx context.Context, own []byte) {
 			saved = now
 			a.save(ctx)
 		}
-		wait := a.next(ctx)
-		select {
-		case <-time.After(wait):
-		case <-p.standings.urgent:
+		if wait := a.next(ctx); p.standings.rest(ctx, wait) {
 			saved = p.cfg.Now()
 			a.save(ctx)
-		case <-ctx.Done():
 		}
 	}
 	a.save(context.WithoutCancel(ctx))

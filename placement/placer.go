@@ -164,7 +164,7 @@ func (p *Placer) signal() {
 	p.changed = make(chan struct{})
 }
 
-// storesPoll is how often Run looks at the stores by itself when it has nothing else to do.
+// storesPoll is how often Run looks at the stores by itself.
 const storesPoll = 15 * time.Second
 
 // Run uploads and repairs until ctx ends or Close is called; it returns when all that it started has ended. It is called
@@ -187,7 +187,12 @@ func (p *Placer) Run(ctx context.Context) error {
 	if err := p.startAudits(ctx, &jobs); err != nil {
 		return err
 	}
+	looked := time.Now()
 	for {
+		if time.Since(looked) >= storesPoll {
+			looked = time.Now()
+			p.storesChanged()
+		}
 		p.mu.Lock()
 		changed := p.changed
 		next, wait := p.queue.next(time.Now(), p.cfg.Workers, len(p.queue.items) > 0 && p.placeable())
@@ -196,11 +201,10 @@ func (p *Placer) Run(ctx context.Context) error {
 			jobs.Go(func() { p.work(ctx, next) })
 			continue
 		}
-		timer := time.NewTimer(min(wait, storesPoll))
+		timer := time.NewTimer(min(wait, storesPoll-time.Since(looked)))
 		select {
 		case <-changed:
 		case <-timer.C:
-			p.storesChanged()
 		case <-ctx.Done():
 			timer.Stop()
 			if p.ctx.Err() != nil {

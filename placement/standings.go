@@ -204,6 +204,24 @@ func (s *standings) judge(store uint32) {
 	}
 }
 
+// rest waits, and ends early with true when there is something that must be kept at once.
+func (s *standings) rest(ctx context.Context, wait time.Duration) (urgent bool) {
+	select { // it goes before a wait that is over already
+	case <-s.urgent:
+		return true
+	default:
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-s.urgent:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
 // set changes a standing by hand.
 func (s *standings) set(store uint32, change func(*Standing)) {
 	s.mu.Lock()

@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	surveyRest  = 10 * time.Second // at least between two surveys
-	surveyEvery = time.Hour        // one without a reason: what was missed is found
-	queueMost   = 4096             // repairs that are known at once; the survey waits while there are more
+	surveyRest  = 10 * time.Second       // at least between two surveys
+	surveyEvery = time.Hour              // one without a reason: what was missed is found
+	surveySoon  = 100 * time.Millisecond // what is noticed together, as of a house that lost its power, is one reason
+	queueMost   = 4096                   // repairs that are known at once; the survey waits while there are more
 )
 
 // A survey goes through all records and queues the repair of what is not whole: the most endangered stripes first, as many
@@ -50,13 +51,17 @@ func (s *survey) wait(ctx context.Context) (census map[uint32]bool, all bool) {
 	late := time.After(surveyEvery)
 	for {
 		s.mu.Lock()
-		changed := s.changed
-		if s.wanted {
-			return s.begin()
-		}
+		changed, wanted := s.changed, s.wanted
 		s.mu.Unlock()
+		soon := make(<-chan time.Time)
+		if wanted {
+			changed, soon = nil, time.After(surveySoon)
+		}
 		select {
 		case <-changed:
+		case <-soon:
+			s.mu.Lock()
+			return s.begin()
 		case <-late:
 			s.mu.Lock()
 			return s.begin()

@@ -277,6 +277,9 @@ func (u *upload) finish(ctx context.Context) (outcome, error) {
 // run starts puts and takes their results until nothing more can be done.
 func (u *upload) run(ctx context.Context) error {
 	for {
+		if err := ctx.Err(); err != nil { // though a result may have come as well: nothing new is begun
+			return err
+		}
 		if err := u.launch(ctx); err != nil {
 			return err
 		}

@@ -10,7 +10,8 @@
 //
 // One seed gives one history: every answer of a store and every sync of a journal takes a time of its own, to the
 // nanosecond, that depends on nothing but the seed and what is done when. So no two things that could disturb one another
-// ever happen at once, and Report.Hash, over all that was done, is the same in each run.
+// ever happen at once, and Report.Hash, over all that was done, is the same in each run. What follows from one such event may
+// be done by several goroutines at the same instant, in any order: Config.Jog shuffles them, and the hash must not change.
 //
 // What it does not simulate: the loss of an owner's own machine (that is recovery, tested elsewhere), and protocols
 // between nodes, except in the tests that put net/wire and net/memnet in between.

@@ -3,6 +3,7 @@ package swarmsim
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -70,10 +71,20 @@ type link struct {
 	proc *process
 }
 
+// ready is the error of a request that is not even begun.
+func (l *link) ready(ctx context.Context) error {
+	l.n.w.mu.Lock()
+	defer l.n.w.mu.Unlock()
+	if l.proc.dead {
+		return errKilled
+	}
+	return ctx.Err()
+}
+
 // Put implements placement.Store. A put that is broken off may have arrived all the same.
 func (l *link) Put(ctx context.Context, p placement.Put, data []byte) error {
 	n, w := l.n, l.n.w
-	if err := ctx.Err(); err != nil {
+	if err := l.ready(ctx); err != nil {
 		return err
 	}
 	if crypt.Sum(data) != p.Shard {
@@ -135,39 +146,46 @@ func groups(size int) int { return (size + crypt.GroupSize - 1) / crypt.GroupSiz
 
 // ReadRange implements placement.Store. Wrong bytes are found by the reader, as those of a proof that fails.
 func (l *link) ReadRange(ctx context.Context, id crypt.ID, size, off, n int64, dst []byte) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
+	if err := l.ready(ctx); err != nil {
 		return dst, err
 	}
 	w := l.n.w
-	if err := w.wait(ctx, l.n, l.proc.o.id, id); err != nil {
-		return dst, err
-	}
+	err := w.wait(ctx, l.n, l.proc.o.id, id)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !l.n.online {
+	if err == nil {
+		dst, err = l.n.give(hold{l.proc.o.id, id}, size, off, n, dst)
+	}
+	w.note(l.proc.o, "ask", binary.LittleEndian.Uint64(id[:]), int(off), l.n.number, err)
+	return dst, err
+}
+
+// give reads from what a node keeps; World.mu is held.
+func (n *node) give(h hold, size, off, length int64, dst []byte) ([]byte, error) {
+	if !n.online {
 		return dst, errAway
 	}
-	k := l.n.shards[hold{l.proc.o.id, id}]
+	k := n.shards[h]
 	if k == nil {
 		return dst, placement.ErrNoShard
 	}
 	if int64(len(k.data)) != size {
 		return dst, placement.ErrWrongBytes
 	}
-	end := off + n
-	if off < 0 || n < 0 || end > size || off%crypt.GroupSize != 0 || end%crypt.GroupSize != 0 && end != size {
+	end := off + length
+	if off < 0 || length < 0 || end > size || off%crypt.GroupSize != 0 || end%crypt.GroupSize != 0 && end != size {
 		return dst, fmt.Errorf("bytes [%d, %d) of a shard of %d are not whole groups", off, end, size)
 	}
 	if at := int64(k.bad) * crypt.GroupSize; !k.good() && at >= off && at < end {
 		return dst, placement.ErrWrongBytes
 	}
-	w.report.ReadBytes += n
+	n.w.report.ReadBytes += length
 	return append(dst, k.data[off:end]...), nil
 }
 
 // Delete implements placement.Deleter. A delete that is broken off may have arrived all the same.
 func (l *link) Delete(ctx context.Context, p placement.Put) error {
-	if err := ctx.Err(); err != nil {
+	if err := l.ready(ctx); err != nil {
 		return err
 	}
 	n, w := l.n, l.n.w

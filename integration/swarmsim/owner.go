@@ -104,6 +104,7 @@ func (p *process) die() {
 
 // Payload implements placement.Payloads.
 func (p *process) Payload(_ context.Context, number uint64, dst []byte) ([]byte, uint8, error) {
+	p.o.w.jog()
 	p.o.w.mu.Lock()
 	defer p.o.w.mu.Unlock()
 	s := p.o.stripes[number]
@@ -115,6 +116,7 @@ func (p *process) Payload(_ context.Context, number uint64, dst []byte) ([]byte,
 
 // PayloadSize tells the Placer how little memory a stripe takes.
 func (p *process) PayloadSize(number uint64) (int, bool) {
+	p.o.w.jog()
 	p.o.w.mu.Lock()
 	defer p.o.w.mu.Unlock()
 	s := p.o.stripes[number]
@@ -123,16 +125,19 @@ func (p *process) PayloadSize(number uint64) (int, bool) {
 
 // Intend implements placement.Journal.
 func (p *process) Intend(ctx context.Context, number uint64, record []byte) error {
+	p.o.w.jog()
 	return p.journal(ctx, "intend", number, record)
 }
 
 // Placed implements placement.Journal.
 func (p *process) Placed(ctx context.Context, number uint64, record []byte) error {
+	p.o.w.jog()
 	return p.journal(ctx, "placed", number, record)
 }
 
 // Record implements placement.Journal.
 func (p *process) Record(_ context.Context, number uint64) ([]byte, error) {
+	p.o.w.jog()
 	p.o.w.mu.Lock()
 	defer p.o.w.mu.Unlock()
 	if p.dead {
@@ -143,6 +148,7 @@ func (p *process) Record(_ context.Context, number uint64) ([]byte, error) {
 
 // Records implements placement.Records.
 func (p *process) Records(ctx context.Context, after uint64, fn func(stripe uint64, record []byte) bool) error {
+	p.o.w.jog()
 	for number := after + 1; ; number++ { // stripes are numbered from one, without gaps
 		p.o.w.mu.Lock()
 		s, dead := p.o.stripes[number], p.dead
@@ -164,6 +170,7 @@ func (p *process) Records(ctx context.Context, after uint64, fn func(stripe uint
 
 // SaveStanding implements placement.Notes.
 func (p *process) SaveStanding(_ context.Context, store uint32, value []byte) error {
+	p.o.w.jog()
 	p.o.w.mu.Lock()
 	defer p.o.w.mu.Unlock()
 	if p.dead {
@@ -175,6 +182,7 @@ func (p *process) SaveStanding(_ context.Context, store uint32, value []byte) er
 
 // Standings implements placement.Notes.
 func (p *process) Standings(context.Context) (map[uint32][]byte, error) {
+	p.o.w.jog()
 	p.o.w.mu.Lock()
 	defer p.o.w.mu.Unlock()
 	return maps.Clone(p.o.notes), nil
@@ -191,6 +199,7 @@ func debtOf(d *placement.Debt) debt { return debt{d.Store, d.Stripe, d.Shard} }
 
 // Owe implements placement.Debts.
 func (p *process) Owe(_ context.Context, debts []placement.Debt) error {
+	p.o.w.jog()
 	p.o.w.mu.Lock()
 	defer p.o.w.mu.Unlock()
 	if p.dead {
@@ -205,6 +214,7 @@ func (p *process) Owe(_ context.Context, debts []placement.Debt) error {
 
 // Paid implements placement.Debts.
 func (p *process) Paid(_ context.Context, debts []placement.Debt) error {
+	p.o.w.jog()
 	p.o.w.mu.Lock()
 	defer p.o.w.mu.Unlock()
 	if p.dead {
@@ -218,6 +228,7 @@ func (p *process) Paid(_ context.Context, debts []placement.Debt) error {
 
 // Debts implements placement.Debts.
 func (p *process) Debts(_ context.Context, after *placement.Debt, limit int) ([]placement.Debt, error) {
+	p.o.w.jog()
 	p.o.w.mu.Lock()
 	defer p.o.w.mu.Unlock()
 	var out []placement.Debt
@@ -273,6 +284,7 @@ func (p *process) journal(ctx context.Context, kind string, number uint64, recor
 
 // Stores implements placement.Stores.
 func (p *process) Stores() []placement.StoreInfo {
+	p.o.w.jog()
 	w := p.o.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -283,6 +295,7 @@ func (p *process) Stores() []placement.StoreInfo {
 
 // Store implements placement.Stores.
 func (p *process) Store(number uint32) (placement.Store, bool) {
+	p.o.w.jog()
 	w := p.o.w
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -19,13 +19,14 @@ func (o *owner) session(calm bool) {
 	}
 	proc.placer = placement.New(placement.Config{Policy: placement.Policy4x2, Stores: proc, Payloads: proc, Journal: proc,
 		Records: proc, Notes: proc, Debts: proc, Pad: o.pad, AuditEvery: o.w.cfg.AuditEvery, Seed: o.rng.Uint64() | 1})
+	o.begin(proc) // all of it before Run looks: else it were chance what Run takes first
 	ran := make(chan struct{})
 	go func() {
 		defer close(ran)
 		_ = proc.placer.Run(context.Background())
 	}()
-	o.begin(proc)
 	o.live(proc)
+	o.rest(time.Millisecond) // what the last read has led to has begun, or never does
 	proc.placer.Close()
 	<-ran
 	o.w.mu.Lock()

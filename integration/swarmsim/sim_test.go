@@ -1,6 +1,9 @@
 package swarmsim
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -34,15 +37,36 @@ func soak() bool { return os.Getenv("HAMMOCK_SOAK") != "" }
 // live runs a world and prints what it was like.
 func live(t *testing.T, cfg Config) (report *Report) {
 	t.Helper()
-	// Nearly always one goroutine only has something to do: handing it from thread to thread would cost more than all else.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	if !cfg.Jog { // nearly always one goroutine only has something to do, and handing it from thread to thread costs more
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	}
+	if dir := os.Getenv("HAMMOCK_EVENTS"); dir != "" {
+		defer events(t, &cfg, dir)()
+	}
 	began := time.Now()
 	synctest.Test(t, func(*testing.T) { report = New(cfg).Run() })
+	cfg.Events = nil
 	t.Logf("%+v in %v:\n%+v", cfg, time.Since(began), *report)
 	for _, f := range report.Failures {
 		t.Error(f)
 	}
 	return report
+}
+
+// events writes all that happens into a file of the folder, for two histories of one seed to be compared: sort, then diff.
+func events(t *testing.T, cfg *Config, dir string) (done func()) {
+	f, err := os.CreateTemp(dir, fmt.Sprintf("seed-%d-jog-%v-", cfg.Seed, cfg.Jog))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log("events are in", f.Name())
+	b := bufio.NewWriter(f)
+	cfg.Events = b
+	return func() {
+		if err := errors.Join(b.Flush(), f.Close()); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestContract holds a simulated node to the contract of every store.
@@ -55,17 +79,33 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// TestSameSeed lives through the same weeks twice.
+// TestSameSeed lives through the same weeks twice, the second time on several threads and with those who act at the same
+// instant in another order.
 func TestSameSeed(t *testing.T) {
-	cfg := Config{Seed: seed(t), Nodes: 30, Owners: 3, Stripes: 8, Days: 20, Calm: 4, AuditEvery: 30 * time.Minute}
-	a, b := live(t, cfg), live(t, cfg)
-	if a.Hash != b.Hash || a.PutBytes != b.PutBytes || a.ReadBytes != b.ReadBytes {
-		t.Errorf("the same seed gave two histories: %+v and %+v", a, b)
-	}
+	cfg := Config{Seed: seed(t), Nodes: 40, Owners: 3, Stripes: 40, Days: 40, Calm: 4, AuditEvery: 30 * time.Minute}
+	a := twice(t, cfg)
 	cfg.Seed, cfg.Days, cfg.Calm = cfg.Seed+1, 5, 3
 	if live(t, cfg).Hash == a.Hash {
 		t.Error("another seed gave the same history")
 	}
+}
+
+// TestSameSeedAtSize is the size of TestYears.
+func TestSameSeedAtSize(t *testing.T) {
+	if !soak() {
+		t.Skip("only with HAMMOCK_SOAK")
+	}
+	twice(t, Config{Seed: seed(t), Nodes: 200, Owners: 20, Stripes: 50, Days: 120, Calm: 15, AuditEvery: time.Hour})
+}
+
+func twice(t *testing.T, cfg Config) *Report {
+	a := live(t, cfg)
+	cfg.Jog = true
+	b := live(t, cfg)
+	if a.Hash != b.Hash || a.PutBytes != b.PutBytes || a.ReadBytes != b.ReadBytes {
+		t.Errorf("the same seed gave two histories: %+v and %+v", a, b)
+	}
+	return a
 }
 
 func TestYear(t *testing.T) {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -25,6 +27,10 @@ type Config struct {
 	Calm    int // days after that in which nothing happens any more
 	// AuditEvery is how often each store is asked while a process runs.
 	AuditEvery time.Duration
+	// Events, if there is one, is told of each event that Report.Hash covers, one a line.
+	Events io.Writer
+	// Jog lets those who act at the same instant do so in an order that chance, and no seed, decides. The history is the same.
+	Jog bool
 }
 
 // Report is what a world has lived through.
@@ -41,6 +47,15 @@ type Report struct {
 	Fates                map[string]int
 	Hash                 uint64 // of everything that was done, in order
 	Failures             []string
+}
+
+// jog lets others go first, sometimes.
+func (w *World) jog() {
+	if w.cfg.Jog {
+		for range rand.IntN(4) {
+			runtime.Gosched()
+		}
+	}
 }
 
 // World is a swarm and its owners. Run must be called within a testing/synctest bubble.
@@ -202,6 +217,8 @@ func (w *World) sync(ctx context.Context, owner int, what crypt.ID) error {
 
 // pause sleeps for least and up to 50 ms more, to a nanosecond that nobody else has.
 func (w *World) pause(ctx context.Context, least time.Duration, drawn uint64) error {
+	w.jog()
+	defer w.jog()
 	if !w.latency {
 		return ctx.Err()
 	}
@@ -219,8 +236,12 @@ func (w *World) pause(ctx context.Context, least time.Duration, drawn uint64) er
 // a process is killed in the midst of its puts, may come in any order.
 func (w *World) note(o *owner, kind string, stripe uint64, index int, store uint32, err error) {
 	h := fnv.New64a()
-	fmt.Fprint(h, time.Since(w.start), kind, stripe, index, store, err)
+	line := fmt.Sprintf("%018d %d %s %d %d %d %v\n", time.Since(w.start), o.id, kind, stripe, index, store, err)
+	h.Write([]byte(line))
 	o.hash += mix(h.Sum64())
+	if w.cfg.Events != nil {
+		fmt.Fprint(w.cfg.Events, line)
+	}
 }
 
 // fail notes a broken promise; World.mu is held. The first few are enough.
