@@ -60,7 +60,9 @@ func (v *Volume) release(in *inode, r *run) {
 	in.file.dirty.remove(slices.Index(in.file.dirty.list, r))
 }
 
-// settlePages turns the short runs into pages.
+// settlePages turns the short runs into pages: where a window has many of them
+// into chunks, which cost less than as many records, where it has few into small
+// data.
 func (v *Volume) settlePages(ctx context.Context, in *inode) error {
 	f := &in.file
 	if len(f.dirty.list) == 0 {
@@ -69,39 +71,33 @@ func (v *Volume) settlePages(ctx context.Context, in *inode) error {
 	if err := v.loadPages(ctx, in); err != nil {
 		return err
 	}
-	for i, r := range f.dirty.list {
-		first, last := r.off/meta.Page, (r.end()-1)/meta.Page
-		if i > 0 && first == (f.dirty.list[i-1].end()-1)/meta.Page {
-			first++ // made with the run before
-		}
-		for p := first; p <= last; p++ {
-			if err := v.settlePage(ctx, in, p, r); err != nil {
-				return err
-			}
-		}
-		f.solid = max(f.solid, r.end())
+	few, err := v.settleScattered(ctx, in, f.dirty.touchedPages())
+	if err != nil {
+		return err
 	}
+	for _, t := range few {
+		if err := v.settlePage(ctx, in, t); err != nil {
+			return err
+		}
+	}
+	f.solid = max(f.solid, f.dirty.list[len(f.dirty.list)-1].end())
 	v.dirtyBytes.Add(-f.dirty.clear())
 	return nil
 }
 
-// settlePage makes page p of all the layers; r is a run that has part of it.
-func (v *Volume) settlePage(ctx context.Context, in *inode, p uint64, r *run) error {
-	lo := p * meta.Page
-	n := min(meta.Page, in.attr.Size-lo)
-	data := make([]byte, n)
-	if r.off <= lo && r.end() >= lo+n {
-		copy(data, r.buf[lo-r.off:])
-	} else if err := v.readLayers(ctx, in, data, lo); err != nil {
+// settlePage makes small data of what a page shows.
+func (v *Volume) settlePage(ctx context.Context, in *inode, t touched) error {
+	data := make([]byte, meta.Page)
+	if err := v.copyPage(ctx, in, t, data); err != nil {
 		return err
 	}
-	w := p / windowPages
+	w := t.page / windowPages
 	win, err := v.window(ctx, in, w)
 	if err != nil {
 		return err
 	}
 	before := in.covered(w, win)
-	in.file.putPage(p, data)
+	in.file.putPage(t.page, data[:min(meta.Page, in.attr.Size-t.page*meta.Page)])
 	in.account(before, in.covered(w, win))
 	return nil
 }

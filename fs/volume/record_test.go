@@ -26,19 +26,19 @@ func (u until) Err() error {
 func TestCrashWhileShortening(t *testing.T) {
 	w := start(t)
 	f := w.create(t, Root, "file")
-	const pages = 1100
+	const pages, apart = 1100, 70 // few in a window, so that each is small data
 	data := random(1, meta.Page)
 	for p := int64(0); p < pages; p++ {
-		write(t, f, data[:200], p*2*meta.Page) // a hole between any two, so that each is a page
+		write(t, f, data[:200], p*apart*meta.Page)
 	}
 	release(t, f)
 	ino := f.in.ino
 	f, err := w.v.Open(ctx, ino, false)
 	must(t, err)
 	for p := int64(0); p < pages; p++ {
-		write(t, f, data[:300], p*2*meta.Page)
+		write(t, f, data[:300], p*apart*meta.Page)
 	}
-	size := uint64(2*(pages-1)*meta.Page + 50)
+	size := uint64(apart*(pages-1)*meta.Page + 50)
 	in := f.in
 	in.mu.Lock()
 	must(t, w.v.settle(ctx, in))

@@ -16,7 +16,8 @@
 //	windows  extents: which part of which sealed chunk stands where; the rest are holes
 //
 // A long run is sealed while it is still being written; what is left at close
-// becomes pages if it is small and chunks if it is not, and one batch in the
+// becomes pages if it is small and chunks if it is not (many pages of one window
+// that were written here and there are not small, see slab.go), and one batch in the
 // journal makes the whole file true at once. Pages move into chunks later, in
 // WriteBack, which runs before each checkpoint.
 //
