@@ -91,7 +91,7 @@ type Config struct {
 	// Describe gives class and payload length of a stripe that is placed on
 	// stores; zeros when not known. With it, fetches are widened to whole groups of
 	// 16 KiB (so that a partial file shows no chunk boundaries), grow while a
-	// stripe is read on, and take index stripes and small ones of metadata whole.
+	// stripe is read on, and take small stripes of metadata whole.
 	// nil: nothing is known.
 	Describe func(stripe uint64) (class uint8, payload int)
 

@@ -13,6 +13,9 @@ import (
 // costs as much.
 const group = crypt.GroupSize
 
+// region is how much of a large stripe of the index is fetched at once.
+const region = 8 * group
+
 // maxAhead is how much more than it was asked for a fetch brings at most.
 const maxAhead = 512 << 10
 
@@ -154,14 +157,19 @@ func (s *stripe) next(want span) span {
 }
 
 // widen rounds a range to whole groups, and lets it grow while the stripe is
-// read on from where the last fetch ended. Index stripes are taken whole, and
-// so are small ones of metadata, like that of a delta. s.mu is held.
+// read on from where the last fetch ended. Small stripes of metadata, like that
+// of a delta, are taken whole. Of a large one with nodes of the index, whose
+// neighbours are wanted soon, a region comes at once; the whole of it would make
+// a look into a large volume cost what the volume is large. s.mu is held.
 func (s *stripe) widen(want span) span {
 	if s.payload < want.to {
 		return want
 	}
-	if s.class == ClassIndex || s.class == ClassMetadata && s.payload <= maxAhead {
+	if s.class != ClassData && s.payload <= maxAhead {
 		return span{0, s.payload}
+	}
+	if s.class == ClassIndex {
+		return span{want.from / region * region, min((want.to+region-1)/region*region, s.payload)}
 	}
 	ahead := 0
 	if want.from >= s.lastEnd-group && want.from <= s.lastEnd+4*group && s.lastEnd > 0 {

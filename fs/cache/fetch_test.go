@@ -333,13 +333,13 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
-// TestWholeStripes fetches index stripes at once, and small ones of metadata.
+// TestWholeStripes fetches small stripes of metadata at once, and of large ones no more than what is near.
 func TestWholeStripes(t *testing.T) {
 	for _, c := range []struct {
 		class   uint8
 		size    int
 		fetches int
-	}{{ClassIndex, 900 << 10, 1}, {ClassMetadata, 400 << 10, 1}, {ClassMetadata, 900 << 10, 2}} {
+	}{{ClassIndex, 400 << 10, 1}, {ClassIndex, 900 << 10, 2}, {ClassMetadata, 400 << 10, 1}, {ClassMetadata, 900 << 10, 2}} {
 		r := newRig(t, func(cfg *Config) { cfg.Describe = func(uint64) (uint8, int) { return 0, 0 } })
 		r.cfg.Describe = r.stores.describe
 		r.reopen()
