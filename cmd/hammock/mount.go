@@ -82,6 +82,7 @@ type mounted struct {
 // runMount runs a node with its volume mounted until it is unmounted.
 func runMount(ctx context.Context, st state, o mountOptions) error {
 	debug.SetMemoryLimit(memoryLimit)
+	lockMemory(nodeLog())
 	opts, err := mount.ParseOptions(o.options)
 	if err != nil {
 		return err

@@ -92,6 +92,7 @@ func startOrRun(ctx context.Context, st state, foreground bool, pass *passphrase
 // serve runs a node until it is told to stop.
 func serve(ctx context.Context, st state, pass *passphraseFlags, give int64, listen []string) error {
 	debug.SetMemoryLimit(memoryLimit)
+	lockMemory(nodeLog())
 	k, err := pass.load(st)
 	if err != nil {
 		return err
