@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/hammockfs/hammock/whole"
 )
 
 // Keyring is a device's share of the secrets: the content of the keyring file of a state folder.
@@ -71,20 +71,21 @@ const (
 )
 
 // SaveKeyring writes the keyring to path, atomically and synced: after a power cut there is the old file or the new one.
-// An empty passphrase is allowed; the file then says that it has none. path + ".new" is used on the way.
-func SaveKeyring(path string, passphrase []byte, k *Keyring) error {
-	return SaveKeyringCost(path, passphrase, k, DefaultKeyringCost)
+// An empty passphrase is allowed; the file then says that it has none. path + ".new" is used on the way. A nil fsys is the
+// disk, here and below.
+func SaveKeyring(fsys vfs.FS, path string, passphrase []byte, k *Keyring) error {
+	return SaveKeyringCost(fsys, path, passphrase, k, DefaultKeyringCost)
 }
 
 // SaveKeyringCost is SaveKeyring with another cost than the default, for tests.
-func SaveKeyringCost(path string, passphrase []byte, k *Keyring, cost KeyringCost) error {
+func SaveKeyringCost(fsys vfs.FS, path string, passphrase []byte, k *Keyring, cost KeyringCost) error {
 	var random [32 + chacha20poly1305.NonceSizeX]byte
 	_, _ = rand.Read(random[:]) // never fails: the runtime ends the program instead
 	b, err := encodeKeyring(passphrase, k, cost, random)
 	if err != nil {
 		return fmt.Errorf("save keyring %s: %w", path, err)
 	}
-	if err := writeAtomic(path, b); err != nil {
+	if err := whole.Write(fsys, path, b); err != nil {
 		return fmt.Errorf("save keyring: %w", err)
 	}
 	return nil
@@ -116,8 +117,8 @@ func encodeKeyring(passphrase []byte, k *Keyring, cost KeyringCost, random [32 +
 
 // LoadKeyring reads the keyring at path. Errors: fs.ErrNotExist, ErrKeyringDamaged, ErrPassphrase (also when there is
 // one where none was given). Trying a passphrase takes as long as the file's parameters say, 1 GiB and 64 passes at most.
-func LoadKeyring(path string, passphrase []byte) (*Keyring, error) {
-	b, err := readKeyring(path)
+func LoadKeyring(fsys vfs.FS, path string, passphrase []byte) (*Keyring, error) {
+	b, err := readKeyring(fsys, path)
 	if err != nil {
 		return nil, err
 	}
@@ -130,8 +131,8 @@ func LoadKeyring(path string, passphrase []byte) (*Keyring, error) {
 
 // KeyringNeedsPassphrase says whether the keyring at path is under a passphrase. Errors: fs.ErrNotExist,
 // ErrKeyringDamaged.
-func KeyringNeedsPassphrase(path string) (bool, error) {
-	b, err := readKeyring(path)
+func KeyringNeedsPassphrase(fsys vfs.FS, path string) (bool, error) {
+	b, err := readKeyring(fsys, path)
 	if err != nil {
 		return false, err
 	}
@@ -205,49 +206,10 @@ func (s keyringSeal) open(head, sealed []byte) ([]byte, error) {
 	return newAEAD(SuiteXChaCha, s.key[:]).Open(nil, head[keyringNonceAt:], sealed, head)
 }
 
-func readKeyring(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open keyring: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxKeyring+1))
+func readKeyring(fsys vfs.FS, path string) ([]byte, error) {
+	b, err := whole.Read(fsys, path, maxKeyring)
 	if err != nil {
 		return nil, fmt.Errorf("read keyring: %w", err)
 	}
 	return b, nil
-}
-
-// writeAtomic makes path hold b: a new file is written and synced, then renamed, then the folder is synced. Whoever may
-// read the folder, only the owner of the file reads it.
-func writeAtomic(path string, b []byte) error {
-	next := path + ".new"
-	if err := writeSynced(next, b); err != nil {
-		_ = os.Remove(next) // it is of no use; the next save would remove it too
-		return err
-	}
-	if err := os.Rename(next, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
-
-func writeSynced(path string, b []byte) error {
-	// A file left over from a crash may have other permissions.
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
 }

@@ -28,14 +28,14 @@ func TestKeyringsComeBack(t *testing.T) {
 		if err := os.WriteFile(path+".new", []byte("left over"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := SaveKeyringCost(path, passphrase, want, cheap); err != nil {
+		if err := SaveKeyringCost(nil, path, passphrase, want, cheap); err != nil {
 			t.Fatal(err)
 		}
-		got, err := LoadKeyring(path, passphrase)
+		got, err := LoadKeyring(nil, path, passphrase)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if needs, err := KeyringNeedsPassphrase(path); err != nil || needs != (passphrase != nil) {
+		if needs, err := KeyringNeedsPassphrase(nil, path); err != nil || needs != (passphrase != nil) {
 			t.Errorf("%s: needs %v, %v", name, needs, err)
 		}
 		info, err := os.Stat(path)
@@ -53,17 +53,17 @@ func TestKeyringsComeBack(t *testing.T) {
 
 func TestKeyringsSayWhatIsWrong(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyring")
-	if _, err := LoadKeyring(path, nil); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := LoadKeyring(nil, path, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	if _, err := KeyringNeedsPassphrase(path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := KeyringNeedsPassphrase(nil, path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	if err := SaveKeyringCost(path, []byte("right"), keyring(t), cheap); err != nil {
+	if err := SaveKeyringCost(nil, path, []byte("right"), keyring(t), cheap); err != nil {
 		t.Fatal(err)
 	}
 	for _, wrong := range []string{"wrong", "righ", ""} {
-		if _, err := LoadKeyring(path, []byte(wrong)); !errors.Is(err, ErrPassphrase) {
+		if _, err := LoadKeyring(nil, path, []byte(wrong)); !errors.Is(err, ErrPassphrase) {
 			t.Errorf("%q: %v", wrong, err)
 		}
 	}
@@ -106,23 +106,23 @@ func TestForgedKeyringsAskForNothing(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := SaveKeyringCost(filepath.Join(t.TempDir(), "k"), nil, keyring(t), KeyringCost{}); err == nil {
+	if err := SaveKeyringCost(nil, filepath.Join(t.TempDir(), "k"), nil, keyring(t), KeyringCost{}); err == nil {
 		t.Error("an impossible cost was taken")
 	}
 }
 
 func TestAFailedSaveKeepsTheOldKeyring(t *testing.T) {
 	path, want := filepath.Join(t.TempDir(), "keyring"), keyring(t)
-	if err := SaveKeyringCost(path, nil, want, cheap); err != nil {
+	if err := SaveKeyringCost(nil, path, nil, want, cheap); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(path+".new", "in the way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := SaveKeyringCost(path, nil, &Keyring{}, cheap); err == nil {
+	if err := SaveKeyringCost(nil, path, nil, &Keyring{}, cheap); err == nil {
 		t.Error("saved over a folder")
 	}
-	if k, err := LoadKeyring(path, nil); err != nil || !reflect.DeepEqual(k, want) {
+	if k, err := LoadKeyring(nil, path, nil); err != nil || !reflect.DeepEqual(k, want) {
 		t.Errorf("the old keyring is gone: %v", err)
 	}
 }

@@ -81,6 +81,9 @@ func openRecords(ctx context.Context, n *node) (_ *drive, err error) {
 	if d.cache, err = cache.Open(d.cacheConfig()); err != nil {
 		return nil, fmt.Errorf("open the cache: %w", err)
 	}
+	if err = n.state.takeRestored(); err != nil {
+		return nil, err
+	}
 	if d.db, err = meta.Open(ctx, metaConfig(n, d.cache)); err != nil {
 		return nil, fmt.Errorf("open the volume's records: %w", err)
 	}
@@ -168,11 +171,11 @@ func (d *drive) target(class uint8) int {
 func metaConfig(n *node, c *cache.Cache) meta.Config {
 	s := n.keys.VolumeSecrets()
 	cfg := meta.Config{
-		FS: vfs.Default, Dir: n.state.path("meta"), AtRest: n.keys.AtRest, NameKey: s.NameKey(), Device: n.device, Certificate: n.cert,
+		FS: n.state.disk(), Dir: n.state.path(recordsDir), AtRest: n.keys.AtRest, NameKey: s.NameKey(), Device: n.device, Certificate: n.cert,
 		Volume: n.genesis.ID(), Epoch: s.Current(), Epochs: s.Epochs, Policy: n.set.Policy, Memory: metaBudget, Journal: journalBudget, Files: shareOfFiles(4, 500), Log: n.log,
 	}
 	if c != nil {
-		_, cfg.Reserve = n.state.shares("meta")
+		_, cfg.Reserve = n.state.shares(recordsDir)
 		cfg.SyncStripes = func(ctx context.Context) error { return c.Sync(ctx) }
 		cfg.ValidRef = c.Valid
 	}

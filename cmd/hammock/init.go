@@ -67,10 +67,8 @@ func (f *ownerFlags) settings() (settings, error) {
 // create makes an owner in an empty state and returns the words. enter makes
 // the state's swarm, given the owner's root; it runs before anything is final.
 func (f *ownerFlags) create(st state, set settings, enter func(*crypt.Root, *crypt.Keyring) error) (words string, err error) {
-	if ok, err := st.exists(); err != nil {
+	if err := st.vacant("Give another --state for another one"); err != nil {
 		return "", err
-	} else if ok {
-		return "", fmt.Errorf("there is a volume in %s already; nothing was changed. Give another --state for another one", st.dir)
 	}
 	words, root, k, err := newOwner(f.convergence)
 	if err != nil {
@@ -89,16 +87,26 @@ func (f *ownerFlags) create(st state, set settings, enter func(*crypt.Root, *cry
 		return "", err
 	}
 	defer l.Close()
-	if err := st.dropSwarm(); err != nil {
-		return "", err
+	return words, st.begin(set, pass, k, func() error { return enter(root, k) })
+}
+
+// begin fills an empty state: its swarm, by enter, its settings and its keyring.
+func (st state) begin(set settings, pass []byte, k *crypt.Keyring, enter func() error) error {
+	if err := errors.Join(st.dropSwarm(), st.dropRestored()); err != nil {
+		return err
 	}
-	if err := enter(root, k); err != nil {
-		return "", err
+	if err := enter(); err != nil {
+		return err
 	}
+	return st.finish(set, pass, k)
+}
+
+// finish writes settings and keyring: the state exists from then on.
+func (st state) finish(set settings, pass []byte, k *crypt.Keyring) error {
 	if err := st.saveSettings(set); err != nil {
-		return "", fmt.Errorf("save the settings: %w", err)
+		return fmt.Errorf("save the settings: %w", err)
 	}
-	return words, crypt.SaveKeyring(st.keyring(), pass, k) // last: it makes the state exist
+	return crypt.SaveKeyring(st.fs, st.keyring(), pass, k)
 }
 
 // announce prints what a new owner must know.
@@ -148,13 +156,13 @@ func newSwarm(st state, root *crypt.Root, k *crypt.Keyring, name string) error {
 		return fmt.Errorf("make a swarm: %w", err)
 	}
 	k.Swarm = genesis
-	return swarm.Create(nil, st.dir, &swarm.Admission{Genesis: genesis})
+	return swarm.Create(st.fs, st.dir, &swarm.Admission{Genesis: genesis})
 }
 
 // dropSwarm removes the swarm of a command that was cut off before its keyring
 // was written.
 func (st state) dropSwarm() error {
-	err := os.Remove(st.path("swarm"))
+	err := st.disk().Remove(st.path("swarm"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -73,5 +73,5 @@ func enterSwarm(ctx context.Context, st state, k *crypt.Keyring, ticket *swarm.T
 		return fmt.Errorf("the ticket is for another swarm than the one that answered; nothing was joined")
 	}
 	k.Swarm = a.Genesis
-	return swarm.Create(nil, st.dir, a)
+	return swarm.Create(st.fs, st.dir, a)
 }

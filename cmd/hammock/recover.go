@@ -68,10 +68,8 @@ func (r *recovery) targetsFrom(ticket string) error {
 }
 
 func (r *recovery) run(ctx context.Context, st state) error {
-	if ok, err := st.exists(); err != nil {
+	if err := st.vacant("Recover into another --state"); err != nil {
 		return err
-	} else if ok {
-		return fmt.Errorf("there is a volume in %s already; nothing was changed. Recover into another --state", st.dir)
 	}
 	set, err := r.owner.settings()
 	if err != nil {
@@ -98,7 +96,11 @@ func (r *recovery) run(ctx context.Context, st state) error {
 	if err != nil {
 		return err
 	}
-	return r.settle(ctx, st, set, pass, root, found)
+	if err := r.settle(ctx, st, set, pass, root, found); err != nil {
+		return err
+	}
+	fmt.Printf("Recovered: head %d of the volume. Next: `hammock mount DIR`.\n", found.head.Counter)
+	return nil
 }
 
 // found is what the swarm gave back.
@@ -160,7 +162,7 @@ func (r *recovery) askKeepers(ctx context.Context, st state, root *crypt.Root, f
 	if err := st.dropSwarm(); err != nil {
 		return nil, err
 	}
-	if err := swarm.Create(nil, st.dir, f.admission); err != nil {
+	if err := swarm.Create(st.fs, st.dir, f.admission); err != nil {
 		return nil, err
 	}
 	s, err := swarm.Open(ctx, swarm.Config{State: st.dir, Device: f.device, Certificate: f.cert, Name: r.owner.name, Machine: "recovering", Log: quietLog()})
@@ -255,11 +257,7 @@ func (r *recovery) settle(ctx context.Context, st state, set settings, pass []by
 	if n.cert, err = crypt.ParseCertificate(k.Certificate); err != nil {
 		return err
 	}
-	db, err := meta.Restore(ctx, metaConfig(n, nil), f.best.Head)
-	if err != nil {
-		return fmt.Errorf("restore the volume's newest head: %w", err)
-	}
-	if err := db.Close(ctx); err != nil {
+	if err := st.restore(ctx, metaConfig(n, nil), f.best.Head); err != nil {
 		return err
 	}
 	if set.Policy == "default" {
@@ -267,14 +265,10 @@ func (r *recovery) settle(ctx context.Context, st state, set settings, pass []by
 			return err
 		}
 	}
-	if err := st.saveSettings(set); err != nil {
+	if err := st.finish(set, pass, k); err != nil {
 		return err
 	}
-	if err := crypt.SaveKeyring(st.keyring(), pass, k); err != nil {
-		return err
-	}
-	fmt.Printf("Recovered: head %d of the volume. Next: `hammock mount DIR`.\n", f.head.Counter)
-	return nil
+	return st.takeRestored()
 }
 
 // domain is the secret of the volume's convergence domain. Without that of its

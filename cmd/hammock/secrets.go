@@ -66,7 +66,7 @@ func (p *passphraseFlags) load(st state) (*crypt.Keyring, error) {
 	if err := st.need(); err != nil {
 		return nil, err
 	}
-	needs, err := crypt.KeyringNeedsPassphrase(st.keyring())
+	needs, err := crypt.KeyringNeedsPassphrase(st.fs, st.keyring())
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (p *passphraseFlags) load(st state) (*crypt.Keyring, error) {
 			return nil, err
 		}
 	}
-	k, err := crypt.LoadKeyring(st.keyring(), pass)
+	k, err := crypt.LoadKeyring(st.fs, st.keyring(), pass)
 	return k, passphraseError(err)
 }
 
@@ -146,7 +146,7 @@ func printPhrase(words string) {
 // nowhere else, tries it, and returns it to be handed on; nil if there is
 // nothing to hand on.
 func (p *passphraseFlags) check(st state) ([]byte, error) {
-	needs, err := crypt.KeyringNeedsPassphrase(st.keyring())
+	needs, err := crypt.KeyringNeedsPassphrase(st.fs, st.keyring())
 	if err != nil || !needs || p.file != "" {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (p *passphraseFlags) check(st state) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := crypt.LoadKeyring(st.keyring(), secret); err != nil {
+	if _, err := crypt.LoadKeyring(st.fs, st.keyring(), secret); err != nil {
 		return nil, passphraseError(err)
 	}
 	return secret, nil

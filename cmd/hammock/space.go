@@ -49,7 +49,7 @@ func (s state) shares(folder string) (keep, reserve int64) {
 // in the ballasts, should somebody fill the disk before they are committed.
 func (s state) dirty() int64 {
 	limit := int64(dirtyBudget)
-	for _, folder := range []string{"cache", "meta"} {
+	for _, folder := range []string{"cache", recordsDir} {
 		if _, reserve := s.shares(folder); reserve > 0 {
 			limit = min(limit, reserve/4*3)
 		}

@@ -16,10 +16,22 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/hammockfs/hammock/whole"
 )
 
 // state is the folder of one node: its keys, journal, index, cache and depot.
-type state struct{ dir string }
+type state struct {
+	dir string
+	fs  vfs.FS // what keys, settings, swarm and records are written to; nil: the disk. For tests
+}
+
+func (s state) disk() vfs.FS {
+	if s.fs == nil {
+		return vfs.Default
+	}
+	return s.fs
+}
 
 func (s state) path(name string) string { return filepath.Join(s.dir, name) }
 
@@ -51,7 +63,7 @@ func (s state) create() error {
 				s.dir, info.Mode().Perm()))
 		}
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := whole.MkdirAll(s.fs, s.dir); err != nil {
 		return fmt.Errorf("make the state folder: %w", err)
 	}
 	if err := os.Chmod(s.dir, 0o700); err != nil {
@@ -62,7 +74,7 @@ func (s state) create() error {
 
 // exists says whether the state has an owner.
 func (s state) exists() (bool, error) {
-	_, err := os.Stat(s.keyring())
+	_, err := s.disk().Stat(s.keyring())
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -70,6 +82,23 @@ func (s state) exists() (bool, error) {
 		return false, fmt.Errorf("look into the state folder: %w", err)
 	}
 	return true, nil
+}
+
+// vacant refuses a state in which there is something already, and says what to do
+// instead.
+func (s state) vacant(instead string) error {
+	ok, err := s.exists()
+	if err != nil {
+		return err
+	}
+	if ok {
+		return fmt.Errorf("there is a volume in %s already; nothing was changed. %s", s.dir, instead)
+	}
+	_, err = s.disk().Stat(s.path(recordsDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(err, fmt.Errorf("in %s are the records of a volume whose keyring is missing: put that back; nothing was changed. %s", s.dir, instead))
 }
 
 // need refuses a state that has no owner yet.
@@ -168,9 +197,12 @@ func (s settings) readTimeout() time.Duration {
 	return waitTimeout
 }
 
+// maxSettings bounds the file of the settings, in bytes.
+const maxSettings = 1 << 20
+
 func (s state) settings() (settings, error) {
 	var set settings
-	b, err := os.ReadFile(s.path("settings.json"))
+	b, err := whole.Read(s.fs, s.path("settings.json"), maxSettings)
 	if err != nil {
 		return set, fmt.Errorf("read the settings: %w", err)
 	}
@@ -188,27 +220,5 @@ func (s state) saveSettings(set settings) error {
 	if err != nil {
 		return err
 	}
-	return writeSynced(s.path("settings.json"), append(b, '\n'))
-}
-
-// writeSynced replaces a file: after a power cut there is the old one or the new.
-func writeSynced(path string, b []byte) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	d, err := vfs.Default.OpenDir(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return whole.Write(s.fs, s.path("settings.json"), append(b, '\n'))
 }

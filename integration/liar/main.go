@@ -52,7 +52,7 @@ func run(ctx context.Context, mode Mode, state string) (err error) {
 	if mode == Slow && err != nil {
 		return fmt.Errorf("%s: %w", EnvDelay, err)
 	}
-	keys, err := crypt.LoadKeyring(filepath.Join(state, "keyring"), nil)
+	keys, err := crypt.LoadKeyring(nil, filepath.Join(state, "keyring"), nil)
 	if err != nil {
 		return err
 	}

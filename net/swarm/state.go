@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/hammockfs/hammock/crypt"
+	"github.com/hammockfs/hammock/whole"
 )
 
 const (
@@ -103,38 +104,12 @@ func readState(fsys vfs.FS, dir string) (*state, error) {
 }
 
 // writeState replaces the swarm file: when it returns, the new one survives a
-// power cut (write aside, fsync, rename, fsync of the folder).
+// power cut.
 func writeState(fsys vfs.FS, dir string, b []byte) error {
-	path := fsys.PathJoin(dir, stateFile)
-	if err := writeSynced(fsys, path+".new", b); err != nil {
-		return fmt.Errorf("write the swarm file: %w", err)
-	}
-	if err := fsys.Rename(path+".new", path); err != nil {
+	if err := whole.Write(fsys, fsys.PathJoin(dir, stateFile), b); err != nil {
 		return fmt.Errorf("replace the swarm file: %w", err)
 	}
-	return syncDir(fsys, dir)
-}
-
-func syncDir(fsys vfs.FS, dir string) error {
-	d, err := fsys.OpenDir(dir)
-	if err == nil {
-		err = errors.Join(d.Sync(), d.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("sync the folder %s: %w", dir, err)
-	}
 	return nil
-}
-
-func writeSynced(fsys vfs.FS, path string, b []byte) error {
-	f, err := fsys.Create(path, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write(b); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // Exists says whether a state folder belongs to a swarm. A nil fsys is the disk.
@@ -164,11 +139,8 @@ func Create(fsys vfs.FS, dir string, a *Admission) error {
 	if err != nil {
 		return err
 	}
-	if err := fsys.MkdirAll(dir, 0o700); err != nil {
+	if err := whole.MkdirAll(fsys, dir); err != nil {
 		return fmt.Errorf("make the state folder: %w", err)
 	}
-	if err := writeState(fsys, dir, b); err != nil {
-		return err
-	}
-	return syncDir(fsys, fsys.PathDir(dir))
+	return writeState(fsys, dir, b)
 }

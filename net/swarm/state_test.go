@@ -11,6 +11,7 @@ import (
 
 	"github.com/hammockfs/hammock/crypt"
 	"github.com/hammockfs/hammock/integration/crashdisk"
+	"github.com/hammockfs/hammock/whole"
 )
 
 // What Redeem and Invite acknowledged is there after a power cut.
@@ -134,7 +135,7 @@ func TestPowerCutInWrite(t *testing.T) {
 		b, err := encodeState(&state{Genesis: bytes.Repeat([]byte{byte(n)}, 3000)})
 		return errors.Join(err, writeState(disk, "state", b))
 	}
-	if err := errors.Join(disk.MkdirAll("state", 0o700), syncDir(disk, "/"), write(1)); err != nil {
+	if err := errors.Join(whole.MkdirAll(disk, "state"), write(1)); err != nil {
 		t.Fatal(err)
 	}
 	check := func(least int) {
