@@ -319,6 +319,7 @@ type Condition struct {
 	Spare   int   // how many more of the stores that are there it can lose; below zero it cannot be read now
 	Missing int   // shards to rebuild or to move
 	Bytes   int64 // of them
+	Moves   int64 // bytes that are read and written for them
 }
 
 // Conditions returns a function that judges records by how the stores stand now.
@@ -330,7 +331,11 @@ func (p *Placer) Conditions() func(record []byte) (Condition, error) {
 			return Condition{}, err
 		}
 		c := v.condition(&rec)
-		return Condition{rec.Placed, c.readable - rec.Code.K, c.missing, int64(c.missing) * int64(rec.ShardSize)}, nil
+		out := Condition{Placed: rec.Placed, Spare: c.readable - rec.Code.K, Missing: c.missing, Bytes: int64(c.missing) * int64(rec.ShardSize)}
+		if c.missing > 0 {
+			out.Moves = out.Bytes + int64(rec.Code.K)*int64(rec.ShardSize)
+		}
+		return out, nil
 	}
 }
 

@@ -49,14 +49,24 @@ type repairState struct {
 	Queued  int   `json:"queued"`               // of the stripes, those that can be repaired now
 	Rate    int64 `json:"rate"`                 // bytes a second that repairs may move; negative: no limit
 	Seconds int64 `json:"seconds_at_that_rate"` // about; 0: not known
+
+	moves int64 // bytes to read and write
+}
+
+// add counts a stripe, if it is not whole.
+func (r *repairState) add(c *placement.Condition) {
+	if c.Placed && c.Missing > 0 {
+		r.Stripes++
+		r.Bytes += c.Bytes
+		r.moves += c.Moves
+	}
 }
 
 // complete adds what the placer knows.
 func (r *repairState) complete(s *placement.Stats) {
 	r.Queued, r.Rate = s.Repairs, s.RepairRate
 	if r.Rate > 0 {
-		const moved = 5 // bytes read and written for each byte that is rebuilt, at 4+2
-		r.Seconds = (r.Bytes*moved + r.Rate - 1) / r.Rate
+		r.Seconds = (r.moves + r.Rate - 1) / r.Rate
 	}
 }
 
@@ -108,10 +118,7 @@ func (d *drive) toRepair(ctx context.Context) (s repairState, unreadable int, er
 		if err != nil {
 			return fmt.Errorf("record of stripe %x: %w", stripe, err)
 		}
-		if c.Placed && c.Missing > 0 {
-			s.Stripes++
-			s.Bytes += c.Bytes
-		}
+		s.add(&c)
 		if c.Placed && c.Spare < 0 {
 			unreadable++
 		}

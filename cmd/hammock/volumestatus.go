@@ -46,10 +46,7 @@ func (d *drive) status(ctx context.Context, dir string) (*volumeStatus, error) {
 		default:
 			v.Stripes[c.Spare]++
 		}
-		if c.Missing > 0 {
-			v.Repair.Stripes++
-			v.Repair.Bytes += c.Bytes
-		}
+		v.Repair.add(&c)
 		return nil
 	})
 	v.Repair.complete(&ps)

@@ -59,7 +59,7 @@ func (d *filledDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 // config is that of a depot on the disk, with a ballast.
 func (d *filledDisk) config() Config {
 	c := small(d, &clock{})
-	c.Dir, c.Reserve = "depot", 3*indexRoom
+	c.Dir, c.Reserve, c.KeepFree = "depot", 3*indexRoom, 1
 	return c
 }
 
@@ -81,6 +81,9 @@ func TestFilledDisk(t *testing.T) {
 	if d.ballast.Here() {
 		t.Error("the ballast was not needed")
 	}
+	// What the ballast has left is for the index.
+	d.ballast.Look()
+	wantErr(t, store(d, announce(owner(1), shard(3, 60_000), 3, 1), shard(3, 60_000)), ErrDiskFull)
 	disk.wholly.Store(true)
 	d.ballast.Look()
 	wantErr(t, d.Delete(ctx, owner(1), crypt.Sum(two), 2, 1), ErrDiskFull)
