@@ -81,20 +81,22 @@ func (a *auditor) save(ctx context.Context) {
 func (a *auditor) next(ctx context.Context) time.Duration {
 	wait := min(watchEvery, a.p.cfg.AuditEvery)
 	var due []uint32
-	for _, s := range a.p.stores() {
+	infos, now := a.p.stores(), time.Now()
+	for i := range infos {
+		s := &infos[i]
 		if !s.Online || s.Here {
 			continue
 		}
 		every := a.p.cfg.AuditEvery
-		if a.p.standings.doubtful(s.Number) {
+		if s.doubtful {
 			every /= doubtFactor
 		}
 		last, ok := a.last[s.Number]
 		if !ok { // not all at once after a start
-			last = time.Now().Add(-time.Duration(a.rng.Int64N(int64(every) + 1)))
+			last = now.Add(-time.Duration(a.rng.Int64N(int64(every) + 1)))
 			a.last[s.Number] = last
 		}
-		if left := every - time.Since(last); left <= 0 {
+		if left := every - now.Sub(last); left <= 0 {
 			due = append(due, s.Number)
 		} else {
 			wait = min(wait, left)
@@ -104,7 +106,7 @@ func (a *auditor) next(ctx context.Context) time.Duration {
 		return wait
 	}
 	store := due[a.rng.IntN(len(due))]
-	a.last[store] = time.Now()
+	a.last[store] = now
 	if t, ok := a.take(ctx, store); ok {
 		a.p.audit(ctx, store, t)
 	}
@@ -240,13 +242,6 @@ func (p *Placer) readable(rec *Record) int {
 		}
 	}
 	return n
-}
-
-func (s *standings) doubtful(store uint32) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st := s.of[store]
-	return st != nil && st.doubtful()
 }
 
 // String is the word for log lines.

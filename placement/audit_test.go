@@ -174,7 +174,8 @@ func TestAwayIsNotLost(t *testing.T) {
 	})
 }
 
-// TestDownToK: what can take no more losses is rebuilt at once, though the stores are merely away.
+// TestDownToK: what can take no more losses is rebuilt at once, though the stores are merely away: one of the two shards, so
+// that it can take a loss again, and the other when three days have passed.
 func TestDownToK(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 8)
@@ -185,14 +186,25 @@ func TestDownToK(t *testing.T) {
 		for _, s := range w.record(1).Shards[:2] {
 			w.set(s.Store, func(i *placement.StoreInfo) { i.Online = false })
 		}
-		time.Sleep(2 * time.Hour)
-		online := map[uint32]bool{}
-		for _, s := range w.Stores() {
-			online[s.Number] = s.Online
+		there := func() (n int) {
+			online := map[uint32]bool{}
+			for _, s := range w.Stores() {
+				online[s.Number] = s.Online
+			}
+			for _, s := range w.record(1).Shards {
+				if s.Held && online[s.Store] {
+					n++
+				}
+			}
+			return n
 		}
-		for i, s := range w.record(1).Shards {
-			if !s.Held || !online[s.Store] {
-				t.Errorf("shard %d is at store %d, which is away", i, s.Store)
+		for _, step := range []struct {
+			after time.Duration
+			want  int
+		}{{8 * time.Minute, 4}, {2 * time.Hour, 5}, {68 * time.Hour, 5}, {4 * time.Hour, 6}} {
+			time.Sleep(step.after)
+			if got := there(); got != step.want {
+				t.Errorf("%v later, %d shards are at stores that are there, not %d", step.after, got, step.want)
 			}
 		}
 	})

@@ -82,6 +82,14 @@ func (p *Placer) newGather(rec *Record, wants []want) *gather {
 	return g
 }
 
+// narrow leaves only these stores to be asked for shards that are not where the record says.
+func (g *gather) narrow(stores []StoreInfo) {
+	g.order = slices.DeleteFunc(g.order, func(n uint32) bool {
+		return !slices.ContainsFunc(stores, func(s StoreInfo) bool { return s.Number == n }) &&
+			!slices.ContainsFunc(g.rec.Shards, func(s Shard) bool { return s.Store == n })
+	})
+}
+
 // rank orders stores: those that are here, then online ones by their speed, then the rest.
 func (g *gather) rank(store uint32) int {
 	s := g.infos[store]

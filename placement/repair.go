@@ -95,6 +95,7 @@ func (p *Placer) mend(ctx context.Context, rec *Record) (outcome, error) {
 	}
 	before := rec.Append(nil)
 	demoted := settle(rec, states)
+	p.giveUp(rec, states)
 	if p.follow(ctx, rec, demoted); ctx.Err() != nil {
 		return outcome{}, ctx.Err()
 	}
@@ -205,12 +206,6 @@ func stateOf(err error) state {
 
 // settle marks in the record which shards are held, and gives the stores that are the last choice for new ones.
 func settle(rec *Record, states []state) map[uint32]error {
-	good := 0
-	for _, s := range states {
-		if s == stateGood {
-			good++
-		}
-	}
 	demoted := map[uint32]error{}
 	for i := range rec.Shards {
 		s := &rec.Shards[i]
@@ -218,7 +213,6 @@ func settle(rec *Record, states []state) map[uint32]error {
 		case stateGood:
 			s.Held = true
 		case stateAway:
-			s.Held = s.Held && good > rec.Code.K
 		case stateGone, stateWrong:
 			demoted[s.Store] = ErrNoShard
 			s.Held, s.Store = false, 0
@@ -227,6 +221,35 @@ func settle(rec *Record, states []state) map[uint32]error {
 		}
 	}
 	return demoted
+}
+
+// giveUp takes shards at stores that are away for lost, while the stripe could not be read without one more of those
+// that are there: as many as it takes for it to be as safe as one that has just been placed, those that have been
+// away longest first. The others are expected back.
+func (p *Placer) giveUp(rec *Record, states []state) {
+	v := p.view()
+	good, there := 0, 0 // there: and those that will be put anyway
+	var away []int
+	for i, s := range states {
+		switch {
+		case s == stateGood:
+			good++
+			there++
+		case s == stateAway && rec.Shards[i].Held:
+			away = append(away, i)
+		default:
+			there++
+		}
+	}
+	if good > rec.Code.K {
+		return
+	}
+	slices.SortStableFunc(away, func(a, b int) int {
+		return cmp.Compare(v.away(rec.Shards[b].Store), v.away(rec.Shards[a].Store))
+	})
+	for _, i := range away[:min(len(away), max(rec.Code.Happy()-there, 0))] {
+		rec.Shards[i].Held = false
+	}
 }
 
 // follow asks the other stores for shards that are nowhere: a hint may be older than a repair by another device, or the
@@ -381,6 +404,7 @@ func (p *Placer) recover(ctx context.Context, rec *Record) (shards [][]byte, fre
 		}
 	}
 	g := p.newGather(rec, wants)
+	g.narrow(p.likely(rec)) // to ask all of a large swarm, time and again, is what a reader may do
 	if err = g.run(ctx); err == nil {
 		shards = make([][]byte, rec.Code.N())
 		for i, w := range wants {

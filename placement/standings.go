@@ -242,8 +242,10 @@ func (s *standings) annotate(infos []StoreInfo) []StoreInfo {
 		if st == nil {
 			st = &Standing{}
 		}
-		infos[i].away = st.Away
-		s.offline[infos[i].Number] = !infos[i].Online
+		infos[i].away, infos[i].doubtful = st.Away, st.doubtful()
+		if was, known := s.offline[infos[i].Number]; !known || was == infos[i].Online {
+			s.offline[infos[i].Number] = !infos[i].Online
+		}
 		infos[i].Verdict = st.Judge(infos[i].Online, s.away)
 		if s.notes != nil || infos[i].Reliability == 0 {
 			infos[i].Reliability = st.Reliability()

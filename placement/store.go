@@ -48,9 +48,10 @@ type StoreInfo struct {
 	Reliability   float64 // share of the time that it answers rightly, 0 to 1; 0: as the placer has measured it
 	Verdict       Verdict // the placer's own, on what it knows of the store; whoever implements Stores leaves it alone
 
-	away   time.Duration // since it was last seen
-	Online bool          // can be asked now
-	Here   bool          // on this machine: no protection against its loss
+	away     time.Duration // since it was last seen
+	doubtful bool          // something went wrong lately
+	Online   bool          // can be asked now
+	Here     bool          // on this machine: no protection against its loss
 }
 
 // Stores is where the placer learns what stores there are: all that are known and not declared lost, whether they are

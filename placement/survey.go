@@ -3,7 +3,6 @@ package placement
 import (
 	"context"
 	"errors"
-	"maps"
 	"sync"
 	"time"
 )
@@ -290,10 +289,18 @@ func (v view) condition(rec *Record) (c condition) {
 			c.sound++
 		}
 	}
-	if c.readable <= rec.Code.K { // it cannot wait three days
-		c.missing += c.sound - c.readable - expected
+	if c.readable <= rec.Code.K { // it cannot wait three days, not for all of them
+		c.missing += min(c.sound-c.readable-expected, max(rec.Code.Happy()-c.readable-c.missing, 0))
 	}
 	return c
+}
+
+// away is for how long a store has been away.
+func (v view) away(store uint32) time.Duration {
+	if info := v.of[store]; info != nil && !info.Online {
+		return info.away
+	}
+	return 0
 }
 
 // homes says whether a store would take one more shard of a stripe: one in a domain that holds none, which did not fail
@@ -384,20 +391,25 @@ func (p *Placer) RepairAll(ctx context.Context, now bool, report func(waiting in
 
 // storesChanged asks for a survey when other stores than before could take shards.
 func (p *Placer) storesChanged() {
-	fit := map[uint32]bool{}
-	for _, s := range p.stores() {
-		if unfit(&s, 1) == nil {
-			fit[s.Number] = true
+	infos := p.stores()
+	p.mu.Lock()
+	came, fit := false, 0
+	for i := range infos {
+		if unfit(&infos[i], 1) == nil {
+			fit++
+			came = came || !p.fit[infos[i].Number]
 		}
 	}
-	p.mu.Lock()
-	before := p.fit
-	p.fit = fit
-	p.mu.Unlock()
-	for n := range maps.Keys(fit) {
-		if !before[n] {
-			p.survey.want(0)
-			return
+	if came || fit != len(p.fit) { // seldom, and this is done every few seconds
+		p.fit = make(map[uint32]bool, fit)
+		for i := range infos {
+			if unfit(&infos[i], 1) == nil {
+				p.fit[infos[i].Number] = true
+			}
 		}
+	}
+	p.mu.Unlock()
+	if came {
+		p.survey.want(0)
 	}
 }

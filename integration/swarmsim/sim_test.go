@@ -113,7 +113,7 @@ func TestYear(t *testing.T) {
 	if r.Kills+r.Deleted == 0 || r.LostBytes == 0 || r.Reads == 0 {
 		t.Errorf("nothing happened: %+v", r)
 	}
-	if most := 3 * (r.FirstBytes + r.LostBytes); r.MovedBytes > most {
+	if most := 2 * r.FirstBytes; r.MovedBytes > most { // about as much as was placed, in each of some years
 		t.Errorf("%d bytes were put of which there was a copy, more than %d", r.MovedBytes, most)
 	}
 }

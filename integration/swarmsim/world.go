@@ -43,7 +43,9 @@ type Report struct {
 	PutBytes, FirstBytes int64
 	MovedBytes           int64 // put while another node, away or under suspicion, had them
 	LostBytes, ReadBytes int64
-	Strays               int // shards in stores that no newest record names, at the end
+	Strays               int              // shards in stores that no newest record names, at the end
+	Moved                map[string]int64 // of MovedBytes: why the other node did not count
+	Longest              [3]int           // days that lost shards waited at most to be rebuilt, by cause
 	Fates                map[string]int
 	Hash                 uint64 // of everything that was done, in order
 	Failures             []string
@@ -86,7 +88,7 @@ type World struct {
 func New(cfg Config) *World {
 	w := &World{cfg: cfg, start: time.Now(), rng: rand.New(rand.NewPCG(cfg.Seed, 1)), names: map[hold]*stripe{},
 		dark: map[int]time.Time{}, latency: true, strict: true, procs: map[*process]bool{}}
-	w.report.Fates = map[string]int{}
+	w.report.Fates, w.report.Moved = map[string]int{}, map[string]int64{}
 	for i := range cfg.Owners {
 		o := &owner{w: w, id: i, rng: rand.New(rand.NewPCG(cfg.Seed, uint64(i)+2)), stripes: map[uint64]*stripe{},
 			notes: map[uint32][]byte{}, debts: map[debt]uint64{}}
