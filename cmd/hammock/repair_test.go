@@ -30,7 +30,7 @@ func TestRepairEstimate(t *testing.T) {
 	for _, c := range []struct{ k, m, missing, moves int }{
 		{4, 2, 0, 0}, {4, 2, 1, 5}, {4, 2, 2, 6}, {2, 1, 1, 3}, {20, 20, 3, 23}, {1, 2, 1, 2},
 	} {
-		r := placement.Record{Stripe: 1, Code: placement.Code{K: c.k, M: c.m}, ShardSize: size, Payload: 1000, Live: 1000, Placed: true}
+		r := placement.Record{Stripe: 1, Class: placement.ClassData, Code: placement.Code{K: c.k, M: c.m}, ShardSize: size, Payload: 1000, Live: 1000, Placed: true}
 		for i := range c.k + c.m {
 			s := placement.Shard{ID: [32]byte{byte(i)}}
 			if i >= c.missing {
