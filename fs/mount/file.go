@@ -103,13 +103,19 @@ func (s *Server) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 	return fuse.OK
 }
 
-// opened answers a request that opened f. Who only reads has nothing to flush.
+// opened answers a request that opened f.
 func (s *Server) opened(f *volume.File, flags uint32, out *fuse.OpenOut) {
 	out.Fh = s.files.add(f, flags)
-	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
+	out.OpenFlags = openFlags(flags)
+}
+
+// openFlags tells the kernel how to treat a file that is opened with flags. Who
+// only reads has nothing to flush.
+func openFlags(flags uint32) uint32 {
 	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
-		out.OpenFlags |= fuse.FOPEN_NOFLUSH
+		return fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH
 	}
+	return fuse.FOPEN_KEEP_CACHE
 }
 
 // Read implements fuse.RawFileSystem.
