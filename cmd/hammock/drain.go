@@ -89,7 +89,7 @@ func (d *drive) deliver(ctx context.Context, counter uint64, report func(syncRep
 			return 0, 0, err
 		}
 		var sent uint64
-		sent, have, of, err = d.publish(ctx)
+		sent, have, of, err = d.publish(ctx, false)
 		if sent < counter && !errors.Is(err, errSucceeded) {
 			err = errNotPlaced
 		}
@@ -101,12 +101,23 @@ func (d *drive) deliver(ctx context.Context, counter uint64, report func(syncRep
 		case errors.Is(err, errNotPlaced) && ctx.Err() == nil:
 			d.awaitOffer(ctx, counter)
 			continue
-		case have*3 < of*2:
-			return have, of, fmt.Errorf("only %d of the %d keepers have taken the newest head; the data is on peers, but a recovery might find an older state. "+
-				"Try again when more members are online: %w", have, of, err)
+		case errors.Is(err, errNotPlaced):
+			return have, of, fmt.Errorf("%w: %w", errNotSafe, context.Cause(ctx))
+		case !enoughKeepers(have, of):
+			return have, of, tooFewKeepers(have, of, err)
 		}
 		return have, of, nil
 	}
+}
+
+// tooFewKeepers is the error of a head that too few have; err is what they said.
+func tooFewKeepers(have, of int, err error) error {
+	few := fmt.Errorf("only %d of the %d keepers have taken the newest head; the data is on peers, but a recovery might find an older state. "+
+		"Try again when more members are online", have, of)
+	if err == nil {
+		return few
+	}
+	return fmt.Errorf("%w: %w", few, err)
 }
 
 // settle moves everything that was written into closed, synced stripes.

@@ -35,6 +35,7 @@ type drive struct {
 	heads publisher
 
 	checkpoints chan struct{} // holds a token while a checkpoint runs
+	sending     chan struct{} // holds a token while a head is sent to its keepers
 	whole       time.Time     // when the newest head was made that may go out; guarded by the token
 	stop        context.CancelFunc
 	done        sync.WaitGroup
@@ -58,7 +59,7 @@ func openDrive(ctx context.Context, n *node) (*drive, error) {
 
 // openRecords opens all of a drive but the volume itself: nothing is put in order, uploaded or published.
 func openRecords(ctx context.Context, n *node) (_ *drive, err error) {
-	d := &drive{node: n, log: n.log, stores: newStores(n), checkpoints: make(chan struct{}, 1)}
+	d := &drive{node: n, log: n.log, stores: newStores(n), checkpoints: make(chan struct{}, 1), sending: make(chan struct{}, 1)}
 	if d.policy, err = placement.ParsePolicy(n.set.Policy); err != nil {
 		return nil, err
 	}

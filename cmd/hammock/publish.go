@@ -131,8 +131,17 @@ func (d *drive) advance() (*offer, bool) {
 }
 
 // publish sends the newest head that may go out to the keepers that do not have
-// it yet, and says its counter and how many of how many have it now.
-func (d *drive) publish(ctx context.Context) (counter uint64, have, of int, err error) {
+// it yet, and says its counter and how many of how many have it now. One is sent
+// at a time: a keeper that has got a newer one from a sync beside this one does
+// not have this one, which is no fault, but would be counted as one. With all,
+// those that did not take it are asked again although enough others have it.
+func (d *drive) publish(ctx context.Context, all bool) (counter uint64, have, of int, err error) {
+	select {
+	case d.sending <- struct{}{}:
+		defer func() { <-d.sending }()
+	case <-ctx.Done():
+		return 0, 0, 0, fmt.Errorf("wait for another head to be sent: %w", context.Cause(ctx))
+	}
 	o, _ := d.advance()
 	list := keepersOf(d.node.cert.Owner, d.node.swarm.Peers())
 	if err := d.succeeded(); err != nil {
@@ -140,6 +149,9 @@ func (d *drive) publish(ctx context.Context) (counter uint64, have, of int, err 
 	}
 	if o == nil {
 		return 0, 0, len(list), errNotPlaced
+	}
+	if have = d.having(o.head, list); !all && enoughKeepers(have, len(list)) {
+		return o.counter, have, len(list), nil
 	}
 	have, err = d.send(ctx, o.head, list)
 	return o.counter, have, len(list), err
@@ -173,13 +185,23 @@ func (d *drive) send(ctx context.Context, head []byte, list []swarm.Peer) (have 
 	if serr := d.succeeded(); serr != nil {
 		return 0, serr
 	}
+	return d.having(head, list), err
+}
+
+// having counts the keepers that have a head.
+func (d *drive) having(head []byte, list []swarm.Peer) (n int) {
+	id := crypt.HeadID(head)
 	for _, p := range list {
 		if d.heads.acknowledged(p.ID, id) {
-			have++
+			n++
 		}
 	}
-	return have, err
+	return n
 }
+
+// enoughKeepers says whether a recovery, which asks more than a third of them,
+// meets one that has the head.
+func enoughKeepers(have, of int) bool { return have*3 >= of*2 }
 
 // publishAgain offers the newest head that may go out to keepers that do not
 // have it. That some of them cannot be reached is no error: they are asked again.
@@ -187,7 +209,7 @@ func (d *drive) publishAgain(ctx context.Context) {
 	if d.db.Head() == nil || d.over.Load() {
 		return
 	}
-	_, have, of, err := d.publish(ctx)
+	_, have, of, err := d.publish(ctx, true)
 	if err != nil && !errors.Is(err, errNotPlaced) && ctx.Err() == nil {
 		d.log.Warn("not every keeper has the newest head yet", "have", have, "of", of, "error", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,7 @@ type nodeStatus struct {
 	Peers     []peerStatus  `json:"peers"`
 	BytesIn   int64         `json:"bytes_in"`
 	BytesOut  int64         `json:"bytes_out"`
+	Routines  int           `json:"goroutines"` // what runs at once in the process: at rest always about as much
 	Volume    *volumeStatus `json:"volume,omitempty"`
 }
 
@@ -120,6 +122,7 @@ func (n *node) answerStatus(r *http.Request, m *mounted) (any, error) {
 	s := nodeStatus{Name: n.set.Name, Owner: n.cert.Owner.String(), Device: self.ID, Swarm: n.swarm.ID().String(),
 		Addresses: n.swarm.Addrs(), Gives: n.set.Give, Held: u.Used, Stored: u.Stored, Shards: u.Shards, Members: []string{}, Peers: []peerStatus{}}
 	s.BytesIn, s.BytesOut = n.swarm.Counters()
+	s.Routines = runtime.NumGoroutine()
 	for _, m := range n.swarm.Members() {
 		s.Members = append(s.Members, m.Name)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"encoding/json"
 
-	"github.com/hammockfs/hammock/crypt"
 	"github.com/hammockfs/hammock/fs/meta"
 	"github.com/hammockfs/hammock/fs/volume"
 	"github.com/hammockfs/hammock/placement"
@@ -56,14 +55,8 @@ func (d *drive) status(ctx context.Context, dir string) (*volumeStatus, error) {
 
 // published says how many of how many keepers have the newest head.
 func (d *drive) published() (have, of int) {
-	id := crypt.HeadID(d.db.Head())
 	list := keepersOf(d.node.cert.Owner, d.node.swarm.Peers())
-	for _, p := range list {
-		if d.heads.acknowledged(p.ID, id) {
-			have++
-		}
-	}
-	return have, len(list)
+	return d.having(d.db.Head(), list), len(list)
 }
 
 func (d *drive) keepersText() string {

@@ -12,6 +12,7 @@ type Status struct {
 	Held      int64    `json:"held"`
 	BytesIn   int64    `json:"bytes_in"`
 	BytesOut  int64    `json:"bytes_out"`
+	Routines  int      `json:"goroutines"`
 	Peers     []struct {
 		Name      string     `json:"name"`
 		Connected bool       `json:"connected"`
