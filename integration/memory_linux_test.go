@@ -22,10 +22,17 @@ func (n *node) peak() (kib int) {
 }
 
 // TestMemory does at once whatever takes memory: large files, small ones, and
-// small writes at random places.
+// small writes at random places; then reads all of it while a peer that lost
+// everything gets its shards back, and audits go on all the time.
 func TestMemory(t *testing.T) {
 	needMount(t, "fio")
-	w := newWorld(t, 6, "4+2")
+	w := newVolume(t, "4+2")
+	w.set("audit_every", "20ms")
+	w.mount()
+	for range 6 {
+		w.addPeer("20G")
+	}
+	w.awaitPeers()
 	source := goSource(t)
 	small := full(source, source+"/net")
 	size := full[int64](384<<20, 96<<20)
@@ -45,11 +52,19 @@ func TestMemory(t *testing.T) {
 	load.Wait()
 	w.must("sync")
 	w.must("cache", "drop")
+	lost := w.peers[0]
+	held := lost.status().Held
+	lost.wipe()
+	w.awaitPeers()
 	for i := range 2 {
 		load.Go(func() { sumFile(t, w.path(fmt.Sprint("large-", i))) })
 		load.Go(func() { program(t, w.Dir, "tar", "-cf", os.DevNull, fmt.Sprint("tree-", i)) })
 	}
 	load.Wait()
+	lost.awaitLong("a good part of what was lost is back", func(s *status) bool { return s.Held >= held/4 })
+	if audits := w.status().Record(lost.Name).Audits; audits == 0 {
+		t.Error("nobody was ever audited")
+	}
 	peak := w.peak()
 	t.Logf("at most %d MiB were resident", peak>>10)
 	if peak >= memoryLimit {

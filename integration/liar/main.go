@@ -26,7 +26,11 @@ const (
 	EnvMode  = "HAMMOCK_LIAR"       // the Mode
 	EnvState = "HAMMOCK_LIAR_STATE" // the state of a peer that is not running
 	EnvDelay = "HAMMOCK_LIAR_DELAY" // of Slow
+	EnvAt    = "HAMMOCK_LIAR_AT"    // the address to listen at, if not any of the loopback network
 )
+
+// Modes are all ways to lie.
+var Modes = []Mode{Audits, Stale, Nothing, Slow, Wrong}
 
 // gives is what it says that it gives.
 const gives = 20 << 30
@@ -66,10 +70,14 @@ func run(ctx context.Context, mode Mode, state string) (err error) {
 	if err != nil {
 		return err
 	}
+	at := os.Getenv(EnvAt)
+	if at == "" {
+		at = "/ip4/127.0.0.1/tcp/0"
+	}
 	machine := keys.Machine.String()[:32]
 	host, err := swarm.Open(ctx, swarm.Config{State: state, Device: crypt.DeviceFromSeed(keys.DeviceSeed), Certificate: keys.Certificate,
 		Name: filepath.Base(state), Machine: machine, Gives: gives, Free: func() int64 { return gives },
-		Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Log: log})
+		Listen: []string{at}, Log: log})
 	if err != nil {
 		return err
 	}

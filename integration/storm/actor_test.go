@@ -39,6 +39,9 @@ type actor struct {
 	failed  error
 	done    int // calls that returned well
 
+	syncing    func() func() // under sync=peers: notes what an fsync covers once it has returned
+	failedSync bool          // what failed was an fsync
+
 	failedAt time.Time // or when it was told to stop
 	unsure   bool      // the last step may not have happened
 }
@@ -113,16 +116,23 @@ func (a *actor) do(c call) bool {
 	if a.failed != nil {
 		return false
 	}
+	covered := func() {}
+	if a.syncing != nil && c.syncs() {
+		covered = a.syncing()
+	}
 	got, err := a.ask(&c)
 	if err == nil {
 		err = got.err()
+	}
+	if err == nil {
+		covered()
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
 		a.failed = fmt.Errorf("%s: %w", &c, err)
 		a.note(&c, c.all(), "?")
-		a.unsure = true
+		a.unsure, a.failedSync = true, c.syncs()
 		return false
 	}
 	n := c.all()

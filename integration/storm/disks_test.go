@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Damage to disks lasts, so it is done only when every stripe is known to have
@@ -32,6 +30,9 @@ func (s *storm) damage(r *round) error {
 	}
 	if err := s.awaitFull(time.Minute); err != nil {
 		return err
+	}
+	if r.damage == "lie" {
+		return errors.Join(s.lie(r), s.drop(r))
 	}
 	s.counts.damages++
 	dice := rand.New(rand.NewPCG(s.plan.seed, uint64(s.counts.damages)+1000))
@@ -163,35 +164,9 @@ func filesIn(dir string) (list []string, err error) {
 	return list, err
 }
 
-// diskSize is the size of a small disk; what actors have in their folders, and
-// what they had, fits well.
-const diskSize = "768m"
-
-// mountDisk puts the daemon's state on a disk of its own.
-func (h *house) mountDisk() error {
-	h.disk = filepath.Join(h.base, "disk")
-	if err := os.Mkdir(h.disk, 0o700); err != nil {
-		return err
-	}
-	h.main.State = filepath.Join(h.disk, "state")
-	return unix.Mount("storm", h.disk, "tmpfs", 0, "mode=0700,size="+diskSize)
-}
-
-// fill takes all room of the small disk.
-func (h *house) fill() error {
-	f, err := os.Create(filepath.Join(h.disk, "filler"))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	b := make([]byte, 1<<20)
-	for {
-		if _, err := f.Write(b); errors.Is(err, unix.ENOSPC) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-}
-
-func (h *house) empty() error { return os.Remove(filepath.Join(h.disk, "filler")) }
+// Sizes of small disks; what actors have in their folders, and what they had,
+// fits well.
+const (
+	diskSize     = "768m"
+	peerDiskSize = "512m"
+)

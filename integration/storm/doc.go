@@ -17,8 +17,12 @@
 //     `hammock sync` that returned was begun, in this same sense. A file that was
 //     changed after that may be unreadable then.
 //
+// Under -o sync=peers each fsync that returned is such a sync, too.
+//
 // Faults stay within what the redundancy of the volume allows, so that whatever
 // is lost is a bug: at most m peers, the same ones in all of a storm, are hurt in
 // ways that last (rot, deleted segments, an emptied depot), and only when every
-// stripe is known to have all its shards.
+// stripe is known to have all its shards. A peer that lies is one of them; one that
+// has no room left only refuses. In the calm after a storm all nodes run as many
+// goroutines as before it.
 package storm

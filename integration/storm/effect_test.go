@@ -15,6 +15,9 @@ func (c *call) acks() bool {
 	return false
 }
 
+// syncs says whether a call is an fsync.
+func (c *call) syncs() bool { return c.Op == "fsync" || c.Op == "fdatasync" || c.Op == "store" }
+
 // all is how much a call is meant to write.
 func (c *call) all() int64 {
 	if c.Op == "copyrange" {

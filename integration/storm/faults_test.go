@@ -3,6 +3,7 @@ package storm
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,10 +23,7 @@ func (s *storm) happen(e event, r *round) {
 			s.note("the cache was not dropped: %.200s", err)
 		}
 	case "stop":
-		n := s.house.main
-		if e.peer >= 0 {
-			n = s.house.peers[e.peer]
-		}
+		n := s.who(e)
 		_, err := n.Signal(unix.SIGSTOP)
 		s.wrong(err)
 		s.last(e, r)
@@ -43,10 +41,19 @@ func (s *storm) happen(e event, r *round) {
 		s.last(e, r)
 		s.wrong(s.house.network.set(e.peer, "up"))
 	case "full":
-		s.wrong(s.house.fill())
+		n := s.who(e)
+		s.wrong(n.fill())
 		time.Sleep(e.lasts)
-		s.wrong(s.house.empty())
+		s.wrong(n.empty())
 	}
+}
+
+// who is the node that an event happens to.
+func (s *storm) who(e event) *node {
+	if e.peer < 0 {
+		return s.house.main
+	}
+	return s.house.peers[e.peer]
 }
 
 // last waits for the end of a fault: its time, or the next mount.
@@ -71,15 +78,26 @@ func (s *storm) killPeer(p *node) error {
 // sync asks for a sync; one that returns well covers all that had returned
 // before it was begun.
 func (s *storm) sync() {
-	moments := make([]int, len(s.actors))
-	for i, a := range s.actors {
-		moments[i] = a.moment()
-	}
+	moments := s.moments()
 	if _, err := s.house.main.Run("sync", "--timeout", "20s"); err != nil {
 		s.note("a sync failed: %.300s", err)
 		return
 	}
 	s.note("a sync covers %v", moments)
+	s.covers(moments)
+}
+
+// moments is how far each actor is.
+func (s *storm) moments() []int {
+	moments := make([]int, len(s.actors))
+	for i, a := range s.actors {
+		moments[i] = a.moment()
+	}
+	return moments
+}
+
+// covers notes that a sync which was begun at these moments has returned.
+func (s *storm) covers(moments []int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.syncs++
@@ -94,6 +112,40 @@ func (s *storm) measure() error {
 		return fmt.Errorf("the daemon had %d MiB resident", peak>>20)
 	}
 	return nil
+}
+
+// routines are the goroutines of each node's process, the mounting one last.
+func (s *storm) routines() (list []int, err error) {
+	for _, n := range append(slices.Clone(s.house.peers), s.house.main) {
+		st, err := n.Status()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, st.Routines)
+	}
+	return list, nil
+}
+
+// leaks looks whether the nodes have come to rest: each runs about as many
+// goroutines as before the storm, some for each connection more or less.
+func (s *storm) leaks() error {
+	for late := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		now, err := s.routines()
+		if err != nil {
+			return err
+		}
+		more := 0
+		for i, n := range now {
+			more = max(more, n-s.idle[i]*3/2-60)
+		}
+		if more <= 0 {
+			s.note("goroutines: %v before, %v after", s.idle, now)
+			return nil
+		}
+		if time.Now().After(late) {
+			return fmt.Errorf("goroutines of the peers and the daemon: %v before the storm, %v after it", s.idle, now)
+		}
+	}
 }
 
 // calm lets everything come to rest; then all must be there, and sound.
@@ -114,7 +166,7 @@ func (s *storm) calm() error {
 	if _, err := h.main.Run("check", "--data"); err != nil {
 		return err
 	}
-	if err := s.measure(); err != nil {
+	if err := errors.Join(s.measure(), s.leaks()); err != nil {
 		return err
 	}
 	if _, err := h.main.Run("unmount", h.main.Dir, "--timeout", "60s"); err != nil {

@@ -21,18 +21,21 @@ type house struct {
 	peers   []*node
 	network *network
 	words   string
-	disk    string // the small file system that the daemon's state lies on, or empty
+	plan    *schedule
 }
 
 // build makes a volume and its peers, and mounts it.
 func build(bin, base string, s *schedule) (h *house, err error) {
-	h = &house{base: base, bin: bin}
+	h = &house{base: base, bin: bin, plan: s}
 	h.main = newNode(bin, "main", filepath.Join(base, "state"))
 	h.main.Dir = filepath.Join(base, "mnt")
 	if s.small {
-		if err := h.mountDisk(); err != nil {
+		if err := h.main.onDisk(diskSize); err != nil {
 			return h, err
 		}
+	}
+	if s.synced {
+		h.main.options = []string{"-o", "sync=peers"}
 	}
 	if h.network, err = newNetwork(s.peers); err != nil {
 		return h, err
@@ -48,7 +51,7 @@ func build(bin, base string, s *schedule) (h *house, err error) {
 	if h.words, err = rig.Words(out); err != nil {
 		return h, err
 	}
-	if err := errors.Join(h.main.Alone(), h.main.start()); err != nil {
+	if err := errors.Join(h.settings(), h.main.start()); err != nil {
 		return h, err
 	}
 	for i := range s.peers {
@@ -64,6 +67,12 @@ func (h *house) invite(i int) error {
 	name := fmt.Sprintf("peer-%d", i)
 	p := newNode(h.bin, name, filepath.Join(h.base, name))
 	h.network.place(p, i)
+	h.peers = append(h.peers, p)
+	if i == h.plan.narrow {
+		if err := p.onDisk(peerDiskSize); err != nil {
+			return err
+		}
+	}
 	ticket, err := h.main.Run("invite", "--name", name)
 	if err != nil {
 		return err
@@ -71,7 +80,6 @@ func (h *house) invite(i int) error {
 	if _, err := p.Run("join", strings.TrimSpace(ticket), "--no-passphrase", "--name", name); err != nil {
 		return err
 	}
-	h.peers = append(h.peers, p)
 	return errors.Join(p.Alone(), p.start())
 }
 
@@ -88,12 +96,16 @@ func (h *house) recover() error {
 	if err := os.RemoveAll(h.main.State); err != nil {
 		return err
 	}
-	s, err := h.peers[0].Status()
+	p := h.peers[0]
+	if p.Bin != p.bin {
+		p = h.peers[1] // who tells the truth
+	}
+	s, err := p.Status()
 	if err != nil {
 		return err
 	}
 	if len(s.Addresses) == 0 {
-		return errors.New("peer 0 has no address")
+		return fmt.Errorf("%s has no address", p.Name)
 	}
 	words := filepath.Join(h.base, "words")
 	if err := os.WriteFile(words, []byte(h.words+"\n"), 0o600); err != nil {
@@ -103,7 +115,16 @@ func (h *house) recover() error {
 	if _, err := h.main.Run("recover", "--no-passphrase", "--phrase-file", words, "--peer", s.Addresses[0], "--name", "main"); err != nil {
 		return err
 	}
-	return h.main.Alone()
+	return h.settings()
+}
+
+// settings are those of the mounting node.
+func (h *house) settings() error {
+	err := h.main.Alone()
+	if h.plan.lies {
+		err = errors.Join(err, h.main.Set("audit_every", auditEvery))
+	}
+	return err
 }
 
 // close ends whatever still runs.
@@ -114,13 +135,18 @@ func (h *house) close() {
 		if n != nil && ctx.Err() == nil {
 			_, _ = n.Signal(unix.SIGCONT)
 			_, _ = n.Kill()
+			if n.freed != nil {
+				n.freed()
+			}
 		}
 	}
 	if h.main != nil {
 		h.main.Detach()
 	}
 	h.network.remove(len(h.peers))
-	if h.disk != "" {
-		_ = unix.Unmount(h.disk, unix.MNT_DETACH)
+	for _, n := range append(h.peers, h.main) {
+		if n != nil {
+			n.removeDisk()
+		}
 	}
 }

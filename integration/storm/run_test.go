@@ -18,7 +18,7 @@ import (
 )
 
 // counts are what storms did.
-type counts struct{ kills, peerKills, recoveries, calls, syncs, damages int }
+type counts struct{ kills, peerKills, recoveries, calls, syncs, damages, lies int }
 
 func (c *counts) add(d counts) {
 	c.kills += d.kills
@@ -27,11 +27,12 @@ func (c *counts) add(d counts) {
 	c.calls += d.calls
 	c.syncs += d.syncs
 	c.damages += d.damages
+	c.lies += d.lies
 }
 
 func (c counts) String() string {
-	return fmt.Sprintf("%d kills of the daemon and %d of peers, %d recoveries, disks damaged %d times, %d calls, %d syncs",
-		c.kills, c.peerKills, c.recoveries, c.damages, c.calls, c.syncs)
+	return fmt.Sprintf("%d kills of the daemon and %d of peers, %d recoveries, disks damaged %d times, %d lies, %d calls, %d syncs",
+		c.kills, c.peerKills, c.recoveries, c.damages, c.lies, c.calls, c.syncs)
 }
 
 // errWrong is a read that gave bytes that were never written there.
@@ -43,6 +44,7 @@ type storm struct {
 	house  *house
 	actors []*actor
 	began  time.Time
+	idle   []int         // goroutines of each node before the storm
 	healed chan struct{} // closed when the peers of a round may come back
 
 	mu     sync.Mutex // guards what follows
@@ -106,12 +108,18 @@ func (s *storm) prepare() error {
 		root.do(call{Op: "mkdir", Name: name})
 		s.actors = append(s.actors, &actor{name: name, dir: filepath.Join(root.dir, name), bin: exe, history: newHistory(),
 			r: rand.New(rand.NewPCG(s.plan.seed, uint64(i)+10))})
+		if s.plan.synced {
+			s.actors[i].syncing = func() func() { m := s.moments(); return func() { s.covers(m) } }
+		}
 	}
 	if err := errors.Join(root.failed, root.end()); err != nil {
 		return err
 	}
 	s.synced = make([]int, len(s.actors))
-	_, err = s.house.main.Run("sync", "--timeout", "2m")
+	if _, err = s.house.main.Run("sync", "--timeout", "2m"); err != nil {
+		return err
+	}
+	s.idle, err = s.routines()
 	return err
 }
 
@@ -169,7 +177,7 @@ func (s *storm) round(r *round) error {
 	if err := s.compare(r.end == "recover"); err != nil {
 		return fmt.Errorf("after %s: %w", r.end, err)
 	}
-	return nil
+	return s.confess(r)
 }
 
 // late says whether the node is mounted again before its peers are back.
@@ -177,9 +185,19 @@ func (r *round) late() bool {
 	return r.healLate && r.end != "recover" && r.end != "quiet" && !r.fills()
 }
 
-// fills says whether the disk is full for a while.
+// fills says whether a disk is full for a while.
 func (r *round) fills() bool {
 	return slices.ContainsFunc(r.events, func(e event) bool { return e.what == "full" })
+}
+
+// fillsOurs says whether that is the daemon's.
+func (r *round) fillsOurs() bool {
+	return slices.ContainsFunc(r.events, func(e event) bool { return e.what == "full" && e.peer < 0 })
+}
+
+// troubles says whether peers may not take what they should.
+func (r *round) troubles() bool {
+	return r.damage != "" || slices.ContainsFunc(r.events, func(e event) bool { return e.peer >= 0 && e.lasts > 0 })
 }
 
 // gentle says whether a round ends without a kill.
@@ -196,8 +214,11 @@ func (s *storm) excuse(a *actor, r *round, killed time.Time) error {
 	if !r.gentle() && !a.failedAt.Before(killed) && rig.Gone(a.failed) {
 		return nil
 	}
-	if r.fills() && errors.Is(a.failed, syscall.ENOSPC) {
+	if r.fillsOurs() && errors.Is(a.failed, syscall.ENOSPC) {
 		return nil
+	}
+	if s.plan.synced && r.troubles() && a.failedSync && errors.Is(a.failed, syscall.EIO) {
+		return nil // not on enough peers, which is what -o sync=peers is to say
 	}
 	return fmt.Errorf("%s: what no fault excuses: %w", a.name, a.failed)
 }
@@ -230,7 +251,7 @@ func (s *storm) after(r *round) error {
 		a.history.covered(max(a.history.synced, s.synced[i]))
 	}
 	if r.end == "remount" {
-		if _, err := h.main.Run("unmount", h.main.Dir, "--timeout", "20s"); err != nil && !(r.late() && notAllSafe(err)) {
+		if _, err := h.main.Run("unmount", h.main.Dir, "--timeout", "20s"); err != nil && !((r.late() || r.troubles()) && notAllSafe(err)) {
 			return err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hammockfs/hammock/integration/liar"
 )
 
 // event is something that happens in a round; what it does to a peer it undoes
@@ -19,9 +21,11 @@ type event struct {
 
 // round is some work, what happens meanwhile, and how it ends.
 type round struct {
-	damage   string // what is done to disks before it
+	damage   string // what is done to disks before it, or that a peer lies
 	hurt     []int  // to which peers
-	dropped  bool   // and the cache is dropped, so that it is met at once
+	mode     liar.Mode
+	delay    time.Duration // of a peer that is slow
+	dropped  bool          // and the cache is dropped, so that it is met at once
 	length   time.Duration
 	events   []event
 	end      string
@@ -35,6 +39,9 @@ type schedule struct {
 	peers  int
 	spare  int   // m
 	weak   []int // the peers whose disks may be damaged
+	lies   bool  // the first of these lies at times; there is one peer more than shards
+	narrow int   // the peer whose disk is small and fills up, or -1
+	synced bool  // the folder is mounted with -o sync=peers
 	small  bool  // the daemon's state lies on a small disk, which fills up
 	actors int
 	rounds []round
@@ -47,6 +54,13 @@ func draw(seed uint64, rounds int, links bool) *schedule {
 	s := &schedule{seed: seed, policy: "2+1", peers: 3, spare: 1, actors: 2 + r.IntN(3)}
 	if r.IntN(3) > 0 {
 		s.policy, s.peers, s.spare = "4+2", 6, 2
+	}
+	if s.lies = r.IntN(2) == 0; s.lies {
+		s.peers++
+	}
+	s.synced, s.narrow = r.IntN(4) == 0, -1
+	if links && r.IntN(2) == 0 {
+		s.narrow = r.IntN(s.peers)
 	}
 	s.weak = r.Perm(s.peers)[:s.spare]
 	s.small = links && r.IntN(3) == 0
@@ -88,6 +102,15 @@ func (s *schedule) drawRound(r *rand.Rand, damaged, links bool) round {
 		n.damage, n.hurt = damages[r.IntN(len(damages))], s.weak[:1+r.IntN(s.spare)]
 		away = s.weak[:len(away)]
 		n.dropped = r.IntN(2) == 0
+		if s.lies && r.IntN(2) == 0 {
+			n.damage, n.hurt, n.mode = "lie", s.weak[:1], liar.Modes[r.IntN(len(liar.Modes))]
+			n.delay = moment(6 * time.Second) // an answer is late after five
+			away = nil                        // a stripe may just be on enough peers, of which one lies
+		}
+	}
+	if s.narrow >= 0 && r.IntN(2) == 0 {
+		n.events = append(n.events, event{at: moment(n.length), what: "full", peer: s.narrow, lasts: moment(n.length)})
+		away = slices.DeleteFunc(slices.Clone(away), func(peer int) bool { return peer == s.narrow }) // a disk that is full, or a peer that is away
 	}
 	if s.small && r.IntN(2) == 0 {
 		n.events = append(n.events, event{at: moment(n.length), what: "full", peer: -1, lasts: moment(n.length)})
@@ -114,11 +137,12 @@ func (e event) String() string {
 
 func (s *schedule) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %s on %d peers, %d actors, small disk: %t\n", s.seed, s.policy, s.peers, s.actors, s.small)
+	fmt.Fprintf(&b, "seed %d: %s on %d peers, %d actors, small disk: %t, peer with a small disk: %d, sync=peers: %t\n",
+		s.seed, s.policy, s.peers, s.actors, s.small, s.narrow, s.synced)
 	for i, r := range s.rounds {
 		fmt.Fprintf(&b, "  round %d: ", i)
 		if r.damage != "" {
-			fmt.Fprintf(&b, "%s %v; ", r.damage, r.hurt)
+			fmt.Fprintf(&b, "%s %v%s; ", r.damage, r.hurt, r.mode)
 		}
 		for _, e := range r.events {
 			fmt.Fprintf(&b, "%v; ", e)
