@@ -352,6 +352,27 @@ func TestRepairLeavesWhatIsAway(t *testing.T) {
 	}
 }
 
+// TestRepairAsksFew: a stripe that cannot be read now is tried to repair time and again. That does not ask all stores of a
+// large swarm for each shard, only those to which one may have gone; a reader asks all.
+func TestRepairAsksFew(t *testing.T) {
+	w := newWorld(t, 120)
+	p, _ := w.start(w.config())
+	w.placeAll(p, placement.ClassData, 300_000)
+	w.evict(1)
+	rec := w.record(1)
+	for _, s := range rec.Shards[:3] {
+		w.set(s.Store, func(s *placement.StoreInfo) { s.Online = false })
+		w.faults(s.Store, storetest.Faults{Err: errors.New("nobody listens")})
+	}
+	var q *placement.QuorumError // names all that were asked
+	if err := p.Repair(t.Context(), 1); !errors.As(err, &q) || len(q.Stores) > 2*rec.Code.N()+8 {
+		t.Errorf("with three shards in reach of the four needed, a repair says: %v", err)
+	}
+	if _, err := p.Fetch(t.Context(), 1, nil, 0, 300_000, nil); !errors.As(err, &q) || len(q.Stores) < 110 {
+		t.Errorf("with three shards in reach of the four needed, a read says: %v", err)
+	}
+}
+
 func TestRepairOfStoreDeclaredLost(t *testing.T) {
 	w := newWorld(t, 8)
 	p, _ := w.start(w.config())

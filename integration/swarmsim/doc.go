@@ -14,5 +14,6 @@
 // be done by several goroutines at the same instant, in any order: Config.Jog shuffles them, and the hash must not change.
 //
 // What it does not simulate: the loss of an owner's own machine (that is recovery, tested elsewhere), and protocols
-// between nodes, except in the tests that put net/wire and net/memnet in between.
+// between nodes: net/wire over net/memnet has tests and floods of its own, and libp2p's timers and goroutines at each node would
+// make hours out of minutes.
 package swarmsim
