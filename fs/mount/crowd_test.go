@@ -133,3 +133,23 @@ func TestLateness(t *testing.T) {
 		}
 	})
 }
+
+// What a close does ends with the server alone, but gives all stores together no
+// more time than a request has.
+func TestLasting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		s := &Server{ctx: ctx, limit: waitLimit}
+		l := s.lasting()
+		if until, ok := l.Value(volume.StoresUntil).(time.Time); !ok || time.Until(until) != waitLimit {
+			t.Error("stores are not told how long they have")
+		}
+		if _, ok := l.Deadline(); ok || l.Err() != nil {
+			t.Error("it has a deadline")
+		}
+		stop()
+		if l.Err() == nil {
+			t.Error("it outlives the server")
+		}
+	})
+}

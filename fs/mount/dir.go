@@ -96,7 +96,7 @@ func (s *Server) listDots(req *request, in *fuse.ReadIn, add func(fuse.DirEntry)
 func (s *Server) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	req := s.patient(cancel, &in.InHeader)
 	defer req.end()
-	err := s.volume.FsyncDir(s.ctx, in.NodeId)
+	err := s.volume.FsyncDir(s.lasting(), in.NodeId)
 	if err == nil {
 		err = s.syncPeers(req)
 	}

@@ -165,7 +165,7 @@ func (s *Server) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	if f == nil {
 		return fuse.EBADF
 	}
-	return s.status(f.Flush(s.ctx), "flush", in.NodeId)
+	return s.status(f.Flush(s.lasting()), "flush", in.NodeId)
 }
 
 // Fsync implements fuse.RawFileSystem. fdatasync(2) is the same: a size or a
@@ -182,7 +182,7 @@ func (s *Server) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 
 // sync is fsync(2) of a file.
 func (s *Server) sync(ctx context.Context, f *handle) error {
-	if err := f.Fsync(s.ctx); err != nil {
+	if err := f.Fsync(s.lasting()); err != nil {
 		return err
 	}
 	return s.syncPeers(ctx)
@@ -201,6 +201,6 @@ func (s *Server) syncPeers(ctx context.Context) error {
 // what it commits came from a mapping after close(2).
 func (s *Server) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	if f := s.files.remove(in.Fh); f != nil {
-		s.status(f.Release(s.ctx), "release", in.NodeId)
+		s.status(f.Release(s.lasting()), "release", in.NodeId)
 	}
 }

@@ -64,6 +64,14 @@ func (s *Server) patient(cancel <-chan struct{}, h *fuse.InHeader) *request {
 	return r
 }
 
+// lasting returns a context for what is done though the caller is being killed, like
+// close(2): the bytes were taken from him. It ends with the server, and waits for
+// stores no longer than a request does in all; what cannot be committed then is
+// tried again later.
+func (s *Server) lasting() context.Context {
+	return context.WithValue(s.ctx, volume.StoresUntil, time.Now().Add(s.limit))
+}
+
 // Value tells those who ask stores how long they may take.
 func (r *request) Value(key any) any {
 	if key == volume.StoresUntil {
