@@ -28,6 +28,7 @@ type Config struct {
 	AuditEvery time.Duration                   // how often each store is asked for a random group; default 5 min
 	AwayLimit  time.Duration                   // away for so long is lost; default three days
 	RepairRate int64                           // bytes a second that repairs read and write; default 16 MiB; negative: no limit
+	Busy       func() bool                     // whether programs write much just now; called often; nil: never
 	Seed       uint64                          // of what is left to chance; 0: another one each time
 	Log        *slog.Logger
 	Now        func() time.Time
@@ -91,6 +92,8 @@ type Placer struct {
 	broken  map[uint64]map[place]span // by stripe: what reads found lost or wrong, for the repair to look at
 	whole   map[uint64]time.Time      // stripes that a repair found whole, and when
 	alone   bool                      // the newest error was that no store is online
+	waiters int                       // calls of Wait
+	burst   time.Time                 // since when uploads give way to programs that write; zero: they do not
 	fit     map[uint32]bool           // stores that could take shards when that was last looked at
 
 	ctx  context.Context // ends with Close: what outlives a call hangs on it
@@ -195,8 +198,13 @@ func (p *Placer) Run(ctx context.Context) error {
 		}
 		p.mu.Lock()
 		changed := p.changed
-		next, wait := p.queue.next(time.Now(), p.cfg.Workers, len(p.queue.items) > 0 && p.placeable())
+		uploads := len(p.queue.items) > 0 && p.placeable()
+		held := uploads && p.giveWay(time.Now())
+		next, wait := p.queue.next(time.Now(), p.cfg.Workers, uploads && !held)
 		p.mu.Unlock()
+		if held {
+			wait = min(wait, burstPoll)
+		}
 		if next != nil {
 			jobs.Go(func() { p.work(ctx, next) })
 			continue
@@ -214,6 +222,27 @@ func (p *Placer) Run(ctx context.Context) error {
 		}
 		timer.Stop()
 	}
+}
+
+const (
+	// burstLimit is for how long uploads give way to programs that write: a burst is over by then, and who writes for
+	// longer shares the machine with them.
+	burstLimit = 3 * time.Second
+	// burstPoll is how often Run asks then whether they still do.
+	burstPoll = 50 * time.Millisecond
+)
+
+// giveWay says whether no upload is to begin, since programs write just now and nobody waits for what is queued; p.mu is
+// held.
+func (p *Placer) giveWay(now time.Time) bool {
+	if p.cfg.Busy == nil || p.waiters > 0 || !p.cfg.Busy() {
+		p.burst = time.Time{}
+		return false
+	}
+	if p.burst.IsZero() {
+		p.burst = now
+	}
+	return now.Sub(p.burst) < burstLimit
 }
 
 // startAudits begins what looks after what is placed.
@@ -335,6 +364,14 @@ const missingRetry = time.Minute
 // or if too few stores are known for the policy (ErrTooFew), the error is a *QuorumError that says how much is not
 // placed and names each store with its reason.
 func (p *Placer) Wait(ctx context.Context) error {
+	p.mu.Lock()
+	p.waiters++
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		p.waiters--
+		p.mu.Unlock()
+	}()
 	p.Kick()
 	p.mu.Lock()
 	want := p.queue.uploads()

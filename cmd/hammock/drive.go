@@ -32,7 +32,8 @@ type drive struct {
 	volume *volume.Volume
 	policy placement.Policy
 
-	heads publisher
+	heads  publisher
+	writes writeMeter
 
 	checkpoints chan struct{} // holds a token while a checkpoint runs
 	sending     chan struct{} // holds a token while a head is sent to its keepers
@@ -69,7 +70,8 @@ func openRecords(ctx context.Context, n *node) (_ *drive, err error) {
 	}
 	pad := n.keys.VolumeSecrets().PadKey()
 	cfg := placement.Config{Policy: d.policy, Distinct: distinct, Stores: d.stores, Payloads: payloads{d}, Journal: journal{d}, Records: records{d},
-		Notes: notes{d}, Debts: debts{d}, Pad: func(dst []byte, stripe uint64) { crypt.Pad(dst, &pad, stripe) }, Memory: placeBudget, Log: n.log}
+		Notes: notes{d}, Debts: debts{d}, Pad: func(dst []byte, stripe uint64) { crypt.Pad(dst, &pad, stripe) }, Memory: placeBudget, Log: n.log,
+		Busy: d.writes.busy}
 	if err := n.set.care(&cfg); err != nil {
 		return nil, err
 	}
@@ -112,6 +114,7 @@ func (d *drive) openVolume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the volume: %w", err)
 	}
+	d.writes.attach(d.volume.Written)
 	d.tend(ctx)
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stop = stop

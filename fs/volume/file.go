@@ -88,6 +88,7 @@ func (f *File) Write(ctx context.Context, p []byte, off int64) (int, error) {
 	if err := f.v.write(ctx, f.in, p, uint64(off)); err != nil {
 		return 0, err
 	}
+	f.v.written.Add(int64(len(p)))
 	return len(p), nil
 }
 

@@ -124,6 +124,7 @@ type Volume struct {
 	names      names
 	frozen     atomic.Bool
 	dirtyBytes atomic.Int64
+	written    atomic.Int64    // bytes that programs have written
 	promised   atomic.Int64    // bytes of writes that have asked for room and are not in dirtyBytes yet
 	sealers    chan struct{}   // one token for each chunk that may be sealed at a time
 	maxChunk   int             // the largest chunk, in bytes
@@ -224,6 +225,10 @@ func (v *Volume) Sync(ctx context.Context) error {
 }
 
 func (v *Volume) now() int64 { return v.cfg.Now().UnixNano() }
+
+// Written is how many bytes programs have written to the volume since it was
+// opened. It costs nothing.
+func (v *Volume) Written() int64 { return v.written.Load() }
 
 // Statfs says how large the volume is and how much of it is free, in bytes.
 type Statfs struct {
