@@ -23,7 +23,7 @@ const (
 
 // The days within which a shard that was lost must have been rebuilt elsewhere. Owners have a session of half an hour a day,
 // on the average, and come at random; a repair takes them no time, to notice does. Days on which too few shards are in reach
-// do not count. Report.Longest tells how long it took at most; half of these limits is common in three years of 200 nodes.
+// do not count. Report.Longest tells how long it took at most: for seeds 1 to 12 of TestYear 12, 22 and 17 days.
 //
 // missing: a session of the soak asks each store with a chance of a half, for one of the two shards or so that it has of the
 // owner, and one loss alone starts no census. So a day brings it to light with a chance of a quarter to a third: not within
