@@ -82,18 +82,19 @@ func newPass(c *checker) *pass { return &pass{checker: c} }
 
 // problem notes that something does not fit. fix may be nil.
 func (p *pass) problem(rule Rule, ino uint64, fix repair, format string, args ...any) *Finding {
-	f := &Finding{Rule: rule, Text: fmt.Sprintf(format, args...), ino: ino, fix: fix}
+	return p.keep(&Finding{Rule: rule, Text: fmt.Sprintf(format, args...), ino: ino, fix: fix})
+}
+
+func (p *pass) note(rule Rule, ino uint64, fix repair, format string, args ...any) *Finding {
+	return p.keep(&Finding{Rule: rule, Text: fmt.Sprintf(format, args...), Note: true, ino: ino, fix: fix})
+}
+
+func (p *pass) keep(f *Finding) *Finding {
 	if len(p.findings) < maxFindings {
 		p.findings = append(p.findings, f)
 	} else {
 		p.found(f) // it is told without the path of its file, and mended by another pass
 	}
-	return f
-}
-
-func (p *pass) note(rule Rule, ino uint64, fix repair, format string, args ...any) *Finding {
-	f := p.problem(rule, ino, fix, format, args...)
-	f.Note = true
 	return f
 }
 
