@@ -123,19 +123,25 @@ func newPerson(t testing.TB) *person {
 	return p
 }
 
-// bundle is a head of the person's with a counter.
-func (p *person) bundle(t testing.TB, counter uint64) []byte {
+// bundle is a head of a volume of its own of the person's, with a counter.
+func (p *person) bundle(t testing.TB, counter uint64) []byte { return p.bundles(t, counter)[0] }
+
+// bundles are heads of one volume.
+func (p *person) bundles(t testing.TB, counters ...uint64) (list [][]byte) {
 	g, err := p.root.NewGenesis(crypt.Genesis{Version: 1, Owner: p.root.Owner(), Wrap: p.root.WrapKey(), Time: 1, Suite: crypt.SuiteAES})
 	check(t, err)
 	raw, err := g.Marshal()
 	check(t, err)
-	h := crypt.Head{Volume: g.ID(), Device: p.device.Key(), WriterEpoch: 1, Counter: counter}
-	head, err := crypt.SealHead(p.device, crypt.NewKey(), h, []byte("body"))
-	check(t, err)
-	b := crypt.Bundle{Owner: p.root.Owner(), Genesis: raw, Certificate: p.cert, Secrets: [][]byte{{1}}, Head: head}
-	enc, err := b.Marshal()
-	check(t, err)
-	return enc
+	for _, counter := range counters {
+		h := crypt.Head{Volume: g.ID(), Device: p.device.Key(), WriterEpoch: 1, Counter: counter}
+		head, err := crypt.SealHead(p.device, crypt.NewKey(), h, []byte("body"))
+		check(t, err)
+		b := crypt.Bundle{Owner: p.root.Owner(), Genesis: raw, Certificate: p.cert, Secrets: [][]byte{{1}}, Head: head}
+		enc, err := b.Marshal()
+		check(t, err)
+		list = append(list, enc)
+	}
+	return list
 }
 
 // honest is a member who puts, reads, asks and deletes, until the context ends,

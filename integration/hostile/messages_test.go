@@ -90,10 +90,17 @@ func (f *forger) right(proto string) (header, []byte) {
 }
 
 func (f *forger) deletion(id crypt.ID, stripe uint64) header {
-	owner := f.me.root.Owner()
+	return f.me.deletion(f.swarm, id, stripe, 0)
+}
+
+// deletion is a person's wish to delete the shard that a put of this generation
+// left.
+func (p *person) deletion(swarm, id crypt.ID, stripe, generation uint64) header {
+	owner := p.root.Owner()
 	body := append(append(owner[:], id[:]...), make([]byte, 16)...)
 	binary.BigEndian.PutUint64(body[64:], stripe)
-	return header{1: uint64(4), 3: id[:], 4: stripe, 10: f.me.device.Sign("delete", f.swarm, body), 12: f.me.cert}
+	binary.BigEndian.PutUint64(body[72:], generation)
+	return header{1: uint64(4), 3: id[:], 4: stripe, 5: generation, 10: p.device.Sign("delete", swarm, body), 12: p.cert}
 }
 
 // kinds of hostile messages; what is drawn for each is another one each time.
@@ -163,6 +170,11 @@ var kinds = []struct {
 		owner := f.other.root.Owner()
 		h[12], h[9] = f.other.cert, owner[:]
 		return f.frame(h, body)
+	}},
+	{"what another has said, again", func(f *forger, proto string) []byte {
+		him := *f
+		him.me = f.other
+		return f.frame(him.right(proto))
 	}},
 	{"a body that never comes", func(f *forger, proto string) []byte {
 		h, _ := f.right(proto)
