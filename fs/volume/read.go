@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"sort"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -158,9 +159,17 @@ func (r *reading) open() error {
 		return r.v.cache.ReadAt(r.ctx, r.pieces[0].ref, r.pieces[0].dst, r.pieces[0].skip)
 	}
 	g, ctx := errgroup.WithContext(r.ctx)
-	g.SetLimit(readers)
-	for _, x := range r.pieces {
-		g.Go(func() error { return r.v.cache.ReadAt(ctx, x.ref, x.dst, x.skip) })
+	var taken atomic.Int64
+	for range min(readers, len(r.pieces)) { // not one for each piece: of scattered pages there are hundreds
+		g.Go(func() error {
+			for i := taken.Add(1) - 1; i < int64(len(r.pieces)); i = taken.Add(1) - 1 {
+				x := &r.pieces[i]
+				if err := r.v.cache.ReadAt(ctx, x.ref, x.dst, x.skip); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	return g.Wait()
 }
