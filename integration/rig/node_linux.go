@@ -61,7 +61,7 @@ func (n *Node) Run(args ...string) (stdout string, err error) {
 	var out, diag bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &diag
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s: hammock %s: %w: %s", n.Name, strings.Join(args, " "), err, diag.String())
+		return out.String(), fmt.Errorf("%s: hammock %s: %w: %s", n.Name, strings.Join(args, " "), err, diag.String()+out.String())
 	}
 	return out.String(), nil
 }
