@@ -10,8 +10,8 @@ import (
 )
 
 func slice(t testing.TB, data []byte, off, n int) []byte {
-	_, tree := Outboard(data)
-	s, err := ExtractSlice(bytes.NewReader(data), tree, int64(len(data)), int64(off), int64(n))
+	root, tree := Outboard(data)
+	s, err := ExtractSlice(bytes.NewReader(data), tree, root, int64(len(data)), int64(off), int64(n))
 	if err != nil {
 		t.Fatalf("slice of %d at %d of %d: %v", n, off, len(data), err)
 	}
@@ -51,7 +51,7 @@ func TestChangedSlicesProveNothing(t *testing.T) {
 		first := rapid.IntRange(0, groups-1).Draw(t, "first")
 		last := rapid.IntRange(first+1, groups).Draw(t, "last")
 		off, n := int64(first*GroupSize), int64(min(last*GroupSize, size)-first*GroupSize)
-		s, err := ExtractSlice(bytes.NewReader(data), tree, int64(size), off, n)
+		s, err := ExtractSlice(bytes.NewReader(data), tree, root, int64(size), off, n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,12 +83,41 @@ func TestSlicesAreOfTheRangeAskedFor(t *testing.T) {
 		if _, err := VerifySlice(s, root, r[0], r[1], r[2]); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%v verified: %v", r, err)
 		}
-		if _, err := ExtractSlice(bytes.NewReader(data), nil, r[0], r[1], r[2]); !errors.Is(err, ErrMalformed) {
+		if _, err := ExtractSlice(bytes.NewReader(data), nil, root, r[0], r[1], r[2]); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%v extracted: %v", r, err)
 		}
 	}
-	if _, err := ExtractSlice(bytes.NewReader(data), make([]byte, 9), 8*GroupSize, 0, GroupSize); !errors.Is(err, ErrMalformed) {
+	if _, err := ExtractSlice(bytes.NewReader(data), make([]byte, 9), root, 8*GroupSize, 0, GroupSize); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a wrong outboard: %v", err)
+	}
+}
+
+// What a peer keeps may have rotted: then no slice of it is made.
+func TestRottenDataGivesNoSlice(t *testing.T) {
+	data := bytesOf("data", 5*GroupSize-7)
+	root, tree := Outboard(data)
+	size := int64(len(data))
+	extract := func(data, tree []byte, off, n int64) error {
+		_, err := ExtractSlice(bytes.NewReader(data), tree, root, size, off, n)
+		return err
+	}
+	bad := bytes.Clone(data)
+	bad[3*GroupSize] ^= 1
+	if err := extract(bad, tree, 2*GroupSize, 2*GroupSize); !errors.Is(err, ErrProof) {
+		t.Errorf("a rotten group: %v", err)
+	}
+	if err := extract(bad, tree, 0, 3*GroupSize); err != nil {
+		t.Errorf("beside the rotten group: %v", err)
+	}
+	if err := extract(data[:4*GroupSize], tree, 3*GroupSize, size-3*GroupSize); err == nil || errors.Is(err, ErrProof) {
+		t.Errorf("data that ends early: %v", err)
+	}
+	for at := 8; at < len(tree); at++ { // each node is above the range, or not
+		bad := bytes.Clone(tree)
+		bad[at] ^= 1
+		if err := extract(data, bad, 0, size); !errors.Is(err, ErrProof) {
+			t.Fatalf("a rotten outboard, at %d: %v", at, err)
+		}
 	}
 }
 

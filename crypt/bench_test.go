@@ -93,10 +93,41 @@ func BenchmarkXORAt(b *testing.B) {
 func BenchmarkVerifyGroup(b *testing.B) {
 	data := bytesOf("data", 1<<20)
 	root, tree := Outboard(data)
-	s, _ := ExtractSlice(bytes.NewReader(data), tree, 1<<20, 0, GroupSize)
+	s, _ := ExtractSlice(bytes.NewReader(data), tree, root, 1<<20, 0, GroupSize)
 	dst := make([]byte, 0, GroupSize)
 	b.ReportAllocs()
 	for b.Loop() {
 		_, _ = AppendVerified(dst, s, root, 1<<20, 0, GroupSize)
+	}
+}
+
+func BenchmarkVerify1MiB(b *testing.B) {
+	data := bytesOf("data", 1<<20)
+	root, tree := Outboard(data)
+	s, _ := ExtractSlice(bytes.NewReader(data), tree, root, 1<<20, 0, 1<<20)
+	dst := make([]byte, 0, 1<<20)
+	b.SetBytes(1 << 20)
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = AppendVerified(dst, s, root, 1<<20, 0, 1<<20)
+	}
+}
+
+func BenchmarkExtract1MiB(b *testing.B) {
+	data := bytesOf("data", 1<<20)
+	root, tree := Outboard(data)
+	b.SetBytes(1 << 20)
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = ExtractSlice(bytes.NewReader(data), tree, root, 1<<20, 0, 1<<20)
+	}
+}
+
+func BenchmarkOutboard1MiB(b *testing.B) {
+	data := bytesOf("data", 1<<20)
+	b.SetBytes(1 << 20)
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = Outboard(data)
 	}
 }

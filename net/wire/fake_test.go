@@ -107,7 +107,7 @@ func (d *depot) Slice(_ context.Context, owner crypt.OwnerKey, id crypt.ID, off,
 	if off+n > size {
 		return size, nil, nil
 	}
-	slice, err := crypt.ExtractSlice(bytes.NewReader(s.data), s.outboard, size, off, n)
+	slice, err := crypt.ExtractSlice(bytes.NewReader(s.data), s.outboard, id, size, off, n)
 	return size, slice, err
 }
 

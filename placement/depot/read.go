@@ -64,12 +64,12 @@ func (d *Depot) slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, of
 	if _, err := seg.file.ReadAt(outboard, data+size); err != nil {
 		return 0, nil, err
 	}
-	slice, err := crypt.ExtractSlice(io.NewSectionReader(seg.file, data, size), outboard, size, off, n)
+	slice, err := crypt.ExtractSlice(io.NewSectionReader(seg.file, data, size), outboard, id, size, off, n)
+	if errors.Is(err, crypt.ErrProof) {
+		err = fmt.Errorf("%w: %w", ErrRotten, err)
+	}
 	if err != nil {
 		return 0, nil, err
-	}
-	if err := crypt.CheckSlice(slice, id, size, off, n); err != nil {
-		return 0, nil, fmt.Errorf("%w: %w", ErrRotten, err)
 	}
 	return size, slice, nil
 }
