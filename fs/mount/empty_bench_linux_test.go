@@ -14,7 +14,7 @@ import (
 )
 
 // work is what a worker does in a mount, n times. What is in prepare is not
-// timed. Names never come twice: from is the first number that was not used yet.
+// timed, and has the same files: from is the number of the first.
 type work struct {
 	name         string
 	bytes        int64
@@ -25,6 +25,7 @@ const benchFile = 256 // MiB of the file that is read and written
 
 var works = []work{
 	{name: "create", run: createFiles},
+	{name: "overwrite", prepare: createFiles, run: createFiles},
 	{name: "stat-new", prepare: createFiles, run: statFiles},
 	{name: "stat-again", prepare: func(dir string, from, n int) error {
 		if err := createFiles(dir, from, n); err != nil {
@@ -97,6 +98,9 @@ func TestWorker(t *testing.T) {
 				must(t, do(dir, from, n))
 			}
 		}
+		if what == "run" {
+			from += n
+		}
 		_, err = fmt.Fprintln(answers, "done")
 		must(t, err)
 	}
@@ -148,11 +152,16 @@ func withFile(name string, flags int, do func(fd int) error) error {
 	return syscall.Close(fd)
 }
 
+// createFiles looks at each file when it has opened it, as Python and cp do.
 func createFiles(dir string, from, n int) error {
+	var st syscall.Stat_t
 	p := make([]byte, 4096)
 	for i := range n {
 		copy(p, fmt.Sprint(i))
 		err := withFile(benchName(dir, from+i), syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC, func(fd int) error {
+			if err := syscall.Fstat(fd, &st); err != nil {
+				return err
+			}
 			_, err := syscall.Write(fd, p)
 			return err
 		})

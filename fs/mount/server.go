@@ -218,8 +218,12 @@ func helper() (string, error) {
 	return "", errors.New("fusermount3 is not installed; without it only root can mount (it comes with the package fuse3)")
 }
 
+// mountOptions leaves it to the kernel to empty files that are opened to be emptied
+// (no CAP_ATOMIC_O_TRUNC): only then does it look first whether that is a program
+// which runs. Who asks for the attributes of what he has opened, as most programs
+// do, waits for as many requests: the answer that it is empty has them.
 func (s *Server) mountOptions(o *Options) *fuse.MountOptions {
-	extra := uint64(fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK | fuse.CAP_READDIRPLUS_AUTO |
+	extra := uint64(fuse.CAP_DONT_MASK | fuse.CAP_READDIRPLUS_AUTO |
 		fuse.CAP_ASYNC_DIO | kernelCapabilities)
 	if o.Writeback {
 		extra |= fuse.CAP_WRITEBACK_CACHE

@@ -89,7 +89,7 @@ func (s *synced) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.St
 	return st
 }
 
-// Open may have emptied the file.
+// Open may have emptied the file, where the kernel does not do that by itself.
 func (s *synced) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	st := s.RawFileSystem.Open(cancel, in, out)
 	if in.Flags&syscall.O_TRUNC == 0 {

@@ -49,8 +49,6 @@ var Differences = []Difference{
 	{"attributes/setid", "[1002] chown f -1:-1", "EPERM", "ok", ruleChown},
 	{"attributes/setid", "[1002] chown f -1:-1", "EPERM", "ok", ruleChown},
 
-	{"exec/truncated", "the program on disk", "empty: false", "empty: true", ruleTruncated},
-
 	{"xattrs/sizes", "setxattr of 8192 bytes", "ENOSPC", "ok", ruleXattr},
 	{"xattrs/sizes", "setxattr of 65536 bytes", "ENOSPC", "ok", ruleXattr},
 	{"xattrs/sizes", "removexattr f user.larger", "ENODATA", "ok", ruleXattr},
@@ -74,18 +72,17 @@ var Differences = []Difference{
 // The rules of docs/POSIX.md that name a difference, each by the first cell of
 // its row.
 const (
-	ruleDirect    = "O_DIRECT"
-	ruleTimes     = "range of times"
-	ruleSize      = "largest file"
-	ruleFlags     = "chattr, lsattr, project IDs"
-	ruleFiemap    = "FIEMAP"
-	ruleMapEnd    = "bytes behind the end, through a mapping"
-	ruleFifo      = "times of a FIFO"
-	ruleChown     = "chown of nothing by a stranger"
-	ruleTruncated = "O_RDONLY with O_TRUNC of a running program"
-	ruleXattr     = "size of an extended attribute"
-	ruleEpoll     = "epoll of a file"
-	ruleCollapse  = "fallocate COLLAPSE_RANGE, INSERT_RANGE"
-	ruleSeekDir   = "SEEK_HOLE in a directory"
-	ruleSetgid    = "set-group-ID without group execute"
+	ruleDirect   = "O_DIRECT"
+	ruleTimes    = "range of times"
+	ruleSize     = "largest file"
+	ruleFlags    = "chattr, lsattr, project IDs"
+	ruleFiemap   = "FIEMAP"
+	ruleMapEnd   = "bytes behind the end, through a mapping"
+	ruleFifo     = "times of a FIFO"
+	ruleChown    = "chown of nothing by a stranger"
+	ruleXattr    = "size of an extended attribute"
+	ruleEpoll    = "epoll of a file"
+	ruleCollapse = "fallocate COLLAPSE_RANGE, INSERT_RANGE"
+	ruleSeekDir  = "SEEK_HOLE in a directory"
+	ruleSetgid   = "set-group-ID without group execute"
 )
