@@ -127,3 +127,27 @@ func TestHellosArePaced(t *testing.T) {
 		t.Errorf("after the end of one: %v", err)
 	}
 }
+
+// A member's hello beyond the pace of its owner is turned away before it is read.
+func TestHelloBeyondItsPace(t *testing.T) {
+	a := newParty(t, "anna").found(t)
+	sa := a.start(t, func(_ *Config, l *limits) { l.greets = pace{0.001, 6} })
+	b := newParty(t, "ben").joins(t, sa)
+	sb := b.start(t)
+	meet(t, sb, a)
+	read := 0
+	for range 12 {
+		st, err := sb.host.NewStream(t.Context(), sa.host.ID(), ProtocolHello)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer hello
+		if writeFrame(st, sb.hello()) == nil && readFrame(st, &answer) == nil {
+			read++
+		}
+		_ = st.Reset()
+	}
+	if read > 6 {
+		t.Errorf("%d of 12 hellos were answered, 6 are its pace", read)
+	}
+}
