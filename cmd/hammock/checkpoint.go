@@ -10,7 +10,7 @@ import (
 
 // publishLocally makes a head that survives a power cut here. cited, if given,
 // has it name only what has a record; see meta.CheckpointOptions.
-func (d *drive) publishLocally(ctx context.Context, fold bool, cited func(context.Context) ([]uint64, error)) (offer, error) {
+func (d *drive) publishLocally(ctx context.Context, fold bool, cited func(context.Context) error) (offer, error) {
 	head, counter, err := d.db.Checkpoint(ctx, meta.CheckpointOptions{Fold: fold, Cited: cited})
 	if err != nil {
 		return offer{}, fmt.Errorf("publish the volume as it is now: %w", err)
@@ -27,7 +27,7 @@ func (d *drive) publishWhole(ctx context.Context, fold, now bool) (offer, error)
 	cited := d.closeData
 	if !d.placeable() {
 		cited = nil
-	} else if _, err := d.closeData(ctx); err != nil { // most of it before the cut: little is then encoded under it
+	} else if err := d.closeData(ctx); err != nil { // most of it before the cut: little is then encoded under it
 		return offer{}, err
 	}
 	o, err := d.publishLocally(ctx, fold, cited)
@@ -50,22 +50,20 @@ func (d *drive) publishWhole(ctx context.Context, fold, now bool) (offer, error)
 }
 
 // closeData closes the open stripe of data and gives every stripe of data that
-// is not placed a record; it lists them.
-func (d *drive) closeData(ctx context.Context) ([]uint64, error) {
+// is not placed a record.
+func (d *drive) closeData(ctx context.Context) error {
 	if _, err := d.cache.CloseStripes(ctx, meta.ClassData); err != nil {
-		return nil, fmt.Errorf("close the open stripe of data: %w", err)
+		return fmt.Errorf("close the open stripe of data: %w", err)
 	}
-	var list []uint64
 	for _, s := range d.cache.Closed() {
 		if !s.Pinned || s.Class != meta.ClassData {
 			continue
 		}
 		if _, err := d.placer.Encode(ctx, s.Number); err != nil {
-			return nil, err
+			return err
 		}
-		list = append(list, s.Number)
 	}
-	return list, nil
+	return nil
 }
 
 // wholeEvery is how long a head may wait for the open stripe of data to fill:

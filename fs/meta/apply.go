@@ -83,8 +83,9 @@ func (a *application) step(s *step) error {
 		return a.mark(s.number(), mark{clip: binary.BigEndian.Uint64(s.value)})
 	case opStripe:
 		a.any = true
-		if !a.d.isMeta(s.number()) {
+		if stripe := s.number(); !a.d.isMeta(stripe) {
 			a.data = true
+			a.d.changed.stripes[stripe] = struct{}{}
 		}
 		a.d.changed.key(spaceTable, s.key)
 		return a.set(spaceTable, s.key, valueHere, s.value)

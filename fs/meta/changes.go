@@ -1,5 +1,7 @@
 package meta
 
+import "maps"
+
 // maxChanges bounds the records remembered one by one between two checkpoints, and a sixteenth of Config.Memory the bytes
 // that this takes; beyond, the next checkpoint is a fold.
 const maxChanges = 100_000
@@ -13,13 +15,15 @@ type changes struct {
 	keys  map[string]struct{} // space byte, then the record's key
 	marks map[uint64]mark     // to be published before the records
 	level int32               // clean, cleanEnough or dirty
-	buf   []byte
-	size  int64 // bytes, about
-	limit int64
+	// stripes of data that got a record, kept when the rest is lost: some bytes for each.
+	stripes map[uint64]struct{}
+	buf     []byte
+	size    int64 // bytes, about
+	limit   int64
 }
 
 func (d *DB) newChanges() *changes {
-	return &changes{limit: d.cfg.Memory / 16, keys: make(map[string]struct{}), marks: make(map[uint64]mark)}
+	return &changes{limit: d.cfg.Memory / 16, keys: make(map[string]struct{}), marks: make(map[uint64]mark), stripes: make(map[uint64]struct{})}
 }
 
 func (c *changes) key(space byte, rk []byte) {
@@ -62,6 +66,7 @@ func (c *changes) merge(o *changes) {
 		c.lose()
 	}
 	c.level = max(c.level, o.level)
+	maps.Copy(c.stripes, o.stripes)
 	for k := range o.keys {
 		c.key(k[0], []byte(k[1:]))
 	}

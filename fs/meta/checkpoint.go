@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -15,9 +16,9 @@ import (
 type CheckpointOptions struct {
 	Fold bool // put everything into the tree instead of writing a delta
 	// Cited, if given, is called once what is published is fixed. It closes the stripes of data which that may cite and
-	// which are not placed yet, sees to it that each has a record, and lists them. The head then has their records, though
-	// they were made later than what it publishes: whoever has only the head can find the data.
-	Cited func(ctx context.Context) ([]uint64, error)
+	// sees to it that each has a record. The head then has their records, though they were made later than what it
+	// publishes: whoever has only the head can find the data.
+	Cited func(ctx context.Context) error
 }
 
 const (
@@ -176,21 +177,20 @@ func (d *DB) refreshRecords(ctx context.Context, p *published) error {
 	return nil
 }
 
-// cited gives the records, made since what is published was fixed, of the stripes of data that it may cite.
-func (d *DB) cited(ctx context.Context, o CheckpointOptions) ([]stripeRecord, error) {
+// cited gives the records, made since what is published was fixed, of the stripes of data that it may cite: those that
+// were not placed at the cut, and those that were open then and have been closed, placed and even evicted since.
+func (d *DB) cited(ctx context.Context, o CheckpointOptions) (list []stripeRecord, err error) {
 	if o.Cited == nil {
 		return nil, nil
 	}
-	stripes, err := o.Cited(ctx)
-	if err != nil {
+	if err := o.Cited(ctx); err != nil {
 		return nil, fmt.Errorf("close the stripes of data that a head names: %w", err)
 	}
-	slices.Sort(stripes)
-	var list []stripeRecord
-	for _, s := range slices.Compact(stripes) {
-		if !d.recordedSince(s) {
-			continue
-		}
+	since, err := d.recordedSince(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range since {
 		r, err := d.Record(ctx, s)
 		if err != nil {
 			return nil, fmt.Errorf("find the record of stripe %x, which a head names: %w", s, err)
@@ -200,12 +200,25 @@ func (d *DB) cited(ctx context.Context, o CheckpointOptions) ([]stripeRecord, er
 	return list, nil
 }
 
-// recordedSince says whether a stripe got a record, or another one, since what is published was fixed.
-func (d *DB) recordedSince(stripe uint64) bool {
+// recordedSince lists the stripes of data that got a record, or another one, since what is published was fixed, in the
+// order of their numbers. Where that is not known one by one it lists all that the newest generation has.
+func (d *DB) recordedSince(ctx context.Context) ([]uint64, error) {
 	d.commit.Lock()
-	defer d.commit.Unlock()
-	_, ok := d.changed.keys[string(binary.BigEndian.AppendUint64([]byte{spaceTable}, stripe))]
-	return ok || d.changed.lost
+	list, lost := slices.Collect(maps.Keys(d.changed.stripes)), d.changed.lost
+	d.commit.Unlock()
+	if !lost {
+		slices.Sort(list)
+		return list, nil
+	}
+	it, err := d.generationIter(ctx, d.levels.Load().cur, spaceTable)
+	if err != nil {
+		return nil, err
+	}
+	list = list[:0]
+	for ok := it.First(); ok; ok = it.Next() {
+		list = append(list, binary.BigEndian.Uint64(it.Key()[spacePrefix:]))
+	}
+	return list, errors.Join(it.Error(), it.Close())
 }
 
 // learn makes sure that the record of a closed stripe of checkpoints is known.

@@ -85,7 +85,8 @@ func (d *DB) foldFrozen(ctx context.Context, lv *levels, o CheckpointOptions) (*
 		return nil, err
 	}
 	records = append(records, cited...)
-	slices.SortFunc(records, func(a, b stripeRecord) int { return cmp.Compare(a.Stripe, b.Stripe) })
+	slices.SortStableFunc(records, func(a, b stripeRecord) int { return cmp.Compare(a.Stripe, b.Stripe) })
+	records = slices.CompactFunc(records, func(a, b stripeRecord) bool { return a.Stripe == b.Stripe })
 	table, err := d.foldTable(ctx, lv, records, false)
 	if errors.Is(err, errSplit) {
 		table, err = d.foldTable(ctx, lv, records, true)

@@ -130,38 +130,55 @@ func TestFoldInterrupted(t *testing.T) {
 }
 
 // TestHeadHasRecordsOfItsData: a stripe that gets its record only while a checkpoint runs can be found by that checkpoint's
-// head, a delta's or a fold's; what else is committed meanwhile is not in it.
+// head, a delta's or a fold's, also if it is placed by then, and if too much was changed meanwhile to be known one by one;
+// what else is committed meanwhile is not in it.
 func TestHeadHasRecordsOfItsData(t *testing.T) {
-	ctx := context.Background()
 	for _, fold := range []bool{false, true} {
-		w := newWorld(9)
-		d := w.open(t)
-		commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 1, Mode: 0o40755}) })
-		checkpoint(t, d, true)
-		commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 2, Mode: 0o100644, Size: 7}) })
-		late, err := d.NextStripe()
-		if err != nil {
-			t.Fatal(err)
+		for _, lost := range []bool{false, true} {
+			t.Run(fmt.Sprintf("fold=%v,lost=%v", fold, lost), func(t *testing.T) { testHeadHasRecords(t, fold, lost) })
 		}
-		head, _, err := d.Checkpoint(ctx, CheckpointOptions{Fold: fold, Cited: func(ctx context.Context) ([]uint64, error) {
-			commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 3, Mode: 0o100644}) })
-			return []uint64{late}, d.Intend(ctx, late, []byte("meant for a"))
-		}})
-		if err != nil {
-			t.Fatal(err)
+	}
+}
+
+func testHeadHasRecords(t *testing.T, fold, lost bool) {
+	ctx := context.Background()
+	w := newWorld(9)
+	d := w.open(t)
+	defer d.Close(ctx)
+	commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 1, Mode: 0o40755}) })
+	checkpoint(t, d, true)
+	commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 2, Mode: 0o100644, Size: 7}) })
+	late, err := d.NextStripe()
+	placed, errP := d.NextStripe()
+	if err = errors.Join(err, errP); err != nil {
+		t.Fatal(err)
+	}
+	head, _, err := d.Checkpoint(ctx, CheckpointOptions{Fold: fold, Cited: func(ctx context.Context) error {
+		commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 3, Mode: 0o100644}) })
+		err := errors.Join(d.Intend(ctx, late, []byte("meant for a")), d.Intend(ctx, placed, []byte("meant for b")),
+			d.Placed(ctx, placed, []byte("is at b")))
+		d.commit.Lock()
+		defer d.commit.Unlock()
+		if lost {
+			d.changed.lose()
 		}
-		other := w.restore(t, head)
-		if r, err := other.Record(ctx, late); err != nil || string(r) != "meant for a" {
-			t.Errorf("fold %v: the record that came late: %q, %v", fold, r, err)
+		return err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := w.restore(t, head)
+	defer other.Close(ctx)
+	for stripe, want := range map[uint64]string{late: "meant for a", placed: "is at b"} {
+		if r, err := other.Record(ctx, stripe); err != nil || string(r) != want {
+			t.Errorf("a record that came late: %q, %v, want %q", r, err, want)
 		}
-		if _, err := other.Inode(ctx, 2); err != nil {
-			t.Errorf("fold %v: what was committed before: %v", fold, err)
-		}
-		if _, err := other.Inode(ctx, 3); !errors.Is(err, ErrNotExist) {
-			t.Errorf("fold %v: what was committed later is in the head: %v", fold, err)
-		}
-		other.Close(ctx)
-		d.Close(ctx)
+	}
+	if _, err := other.Inode(ctx, 2); err != nil {
+		t.Errorf("what was committed before: %v", err)
+	}
+	if _, err := other.Inode(ctx, 3); !errors.Is(err, ErrNotExist) {
+		t.Errorf("what was committed later is in the head: %v", err)
 	}
 }
 
