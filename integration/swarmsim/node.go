@@ -99,8 +99,8 @@ func (l *link) Put(ctx context.Context, p placement.Put, data []byte) error {
 	case !n.online:
 		err = errAway
 	case !arrived:
-	case n.full || n.used+int64(len(data)) > n.capacity:
-		err = placement.ErrFull
+	case !n.has(hold{l.proc.o.id, p.Shard}) && (n.full || n.used+int64(len(data)) > n.capacity):
+		err = placement.ErrFull // but not for what it has already
 	default:
 		if w.strict {
 			w.judge(l.proc, n, p)
@@ -115,6 +115,11 @@ func (l *link) Put(ctx context.Context, p placement.Put, data []byte) error {
 	}
 	w.note(l.proc.o, "put", p.Stripe, p.Index, n.number, err)
 	return err
+}
+
+func (n *node) has(h hold) bool {
+	k := n.shards[h]
+	return k != nil && k.good()
 }
 
 // keep stores a shard, or pretends to.
