@@ -323,7 +323,11 @@ func (d *DB) loadLocals() error {
 	}
 	d.deltas = len(d.pub.Deltas)
 	for _, r := range d.pub.Records {
-		d.known.put(r.Stripe, r.Record)
+		record, err := d.latest(r.Stripe, r.Record)
+		if err != nil {
+			return err
+		}
+		d.known.put(r.Stripe, record)
 	}
 	if err := d.loadHead(); err != nil {
 		return err

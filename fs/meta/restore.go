@@ -117,6 +117,13 @@ func (d *DB) applyDeltas(ctx context.Context) error {
 			return fmt.Errorf("delta %d of %d: %w", i+1, len(d.pub.Deltas), err)
 		}
 	}
+	b := newBatch()
+	for _, r := range d.pub.Records { // the head was made later than its deltas, and so were its records
+		b.putStripe(r.Stripe, r.Record)
+	}
+	if err := d.commitBatch(ctx, b); err != nil {
+		return fmt.Errorf("records of the head: %w", err)
+	}
 	p := d.pub
 	p.Pending = false
 	d.commit.Lock()

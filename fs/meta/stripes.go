@@ -57,6 +57,22 @@ func (k *known) forget(refs [][]byte) {
 	}
 }
 
+// latest is the newest record of a stripe that is known without the trees. A head and the nodes of the table have records as
+// they were when those were made, mostly before the stripe was placed; the overlay has what was recorded since.
+func (d *DB) latest(stripe uint64, record []byte) ([]byte, error) {
+	key := binary.BigEndian.AppendUint64(nil, stripe)
+	lv := d.levels.Load()
+	if lv.pending { // the overlay has, at most, what older deltas say
+		return record, nil
+	}
+	for _, g := range lv.overlays() {
+		if v, f, err := d.lookup(g, spaceTable, key, nil); err != nil || f == here {
+			return v, err
+		}
+	}
+	return record, nil
+}
+
 // noteMeta remembers that a stripe holds metadata, written by the checkpoint that runs.
 func (d *DB) noteMeta(stripe uint64) {
 	d.stripeMu.Lock()

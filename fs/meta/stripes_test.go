@@ -182,6 +182,50 @@ func testHeadHasRecords(t *testing.T, fold, lost bool) {
 	}
 }
 
+// TestMetadataStaysPlaced: where a checkpoint's own stripes are is known after a restart, though the head was made before they
+// were placed, and after a recovery and a restart, though the deltas say what was before.
+func TestMetadataStaysPlaced(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(11)
+	d := w.open(t)
+	own := map[uint64]bool{}
+	for i := range uint64(6) {
+		commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 1 + i, Mode: 0o40755}) })
+		checkpoint(t, d, i%3 == 0)
+		for _, r := range d.pub.Records {
+			if own[r.Stripe] {
+				continue
+			}
+			own[r.Stripe] = true
+			if err := d.Placed(ctx, r.Stripe, []byte(fmt.Sprintf("stripe %x is at b", r.Stripe))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	look := func(d *DB, when string) {
+		t.Helper()
+		for s := range own {
+			if r, err := d.Record(ctx, s); err != nil || string(r) != fmt.Sprintf("stripe %x is at b", s) {
+				t.Errorf("%s: the record of stripe %x: %q, %v", when, s, r, err)
+			}
+		}
+	}
+	look(d, "at once")
+	d = w.cut(t, d, 0)
+	look(d, "after a power cut")
+	commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 100, Mode: 0o40755}) })
+	head := checkpoint(t, d, false)
+	look(d, "after a checkpoint")
+	d.Close(ctx)
+	if len(own) < 6 {
+		t.Errorf("only %d stripes of metadata were looked at", len(own))
+	}
+	w.chunks.record = nil
+	other := w.restore(t, head)
+	defer func() { other.Close(ctx) }()
+	look(other, "after a recovery")
+}
+
 func TestStripeStates(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(5)
