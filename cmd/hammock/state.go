@@ -94,8 +94,8 @@ func (s state) vacant(instead string) error {
 	if ok {
 		return fmt.Errorf("there is a volume in %s already; nothing was changed. %s", s.dir, instead)
 	}
-	_, err = s.disk().Stat(s.path(recordsDir))
-	if errors.Is(err, fs.ErrNotExist) {
+	records, err := s.disk().List(s.path(recordsDir))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(records) == 0 { // an empty folder may be the place of another disk
 		return nil
 	}
 	return errors.Join(err, fmt.Errorf("in %s are the records of a volume whose keyring is missing: put that back; nothing was changed. %s", s.dir, instead))
