@@ -99,7 +99,7 @@ func (w *world) withLiar(t *testing.T, mode liar.Mode, delay time.Duration, verd
 // awaitReplaced waits until nobody depends on what peer-1 only says that it has.
 func (w *world) awaitReplaced(mode liar.Mode) {
 	w.t.Helper()
-	asked := w.status().Record("peer-1").Audits + 60 // each of its few shards more than once
+	asked := w.status().Record("peer-1").Audits + 120 // each of its few shards more than once
 	w.await("it is replaced", func(s *status) bool {
 		if mode == liar.Slow && s.Volume.Repair.Stripes > 0 {
 			return false

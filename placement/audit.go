@@ -17,7 +17,7 @@ type Records interface {
 
 const (
 	auditLate   = 5 * time.Second // an answer to an audit that took longer is late
-	auditPool   = 16              // shards of each store that wait for their audit
+	auditPool   = 64              // shards of each store that wait for their audit
 	auditWindow = 512             // records that are read at once to fill the pools
 	auditMost   = 8               // of such windows in a row
 	doubtFactor = 10              // so much oftener is a store looked at that failed lately
@@ -137,12 +137,12 @@ func (a *auditor) take(ctx context.Context, store uint32) (target, bool) {
 
 // fill reads the next window of records into the pools; false if there was nothing in it.
 func (a *auditor) fill(ctx context.Context) bool {
-	n, begin := 0, a.cursor
+	n, begin, seen := 0, a.cursor, map[uint32]int{}
 	err := a.p.cfg.Records.Records(ctx, a.cursor, func(stripe uint64, record []byte) bool {
 		a.cursor = stripe
 		n++
 		if rec, err := ParseRecord(record); err == nil && rec.Placed {
-			a.add(&rec)
+			a.add(&rec, seen)
 		}
 		return n < auditWindow
 	})
@@ -156,16 +156,18 @@ func (a *auditor) fill(ctx context.Context) bool {
 	return n > 0 || begin != 0
 }
 
-// add puts the shards of a stripe into the pools: each of a window with about the same chance.
-func (a *auditor) add(rec *Record) {
+// add puts the shards of a stripe into the pools: each of a window with the same chance (Vitter's algorithm R). seen counts
+// them by store.
+func (a *auditor) add(rec *Record, seen map[uint32]int) {
 	for i, s := range rec.Shards {
 		if !s.Held {
 			continue
 		}
 		pool, t := a.pools[s.Store], target{rec.Stripe, i}
+		seen[s.Store]++
 		if len(pool) < auditPool {
 			a.pools[s.Store] = append(pool, t)
-		} else if j := a.rng.IntN(auditWindow); j < auditPool {
+		} else if j := a.rng.IntN(max(seen[s.Store], len(pool)+1)); j < auditPool {
 			pool[j] = t
 		}
 	}

@@ -269,7 +269,7 @@ func TestInitAfterRecovery(t *testing.T) {
 	if err := st.vacant(""); err == nil {
 		t.Error("there is room for another volume")
 	}
-	if err := errors.Join(st.fs.Remove(st.keyring()), st.fs.MkdirAll(st.path(recordsDir), 0o700)); err != nil {
+	if err := errors.Join(st.fs.Remove(st.keyring()), st.fs.MkdirAll(st.path(recordsDir+"/overlay"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if err := st.vacant(""); err == nil {
