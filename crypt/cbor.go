@@ -9,8 +9,8 @@ import (
 
 var encMode, decMode = cborModes()
 
-func cborModes() (cbor.EncMode, cbor.DecMode) {
-	enc, err := cbor.CoreDetEncOptions().EncMode()
+func cborModes() (cbor.UserBufferEncMode, cbor.DecMode) {
+	enc, err := cbor.CoreDetEncOptions().UserBufferEncMode()
 	if err != nil {
 		panic(err) // options are constants
 	}
@@ -37,6 +37,15 @@ func EncodeCBOR(v any) ([]byte, error) {
 		return nil, fmt.Errorf("encode %T: %w", v, err)
 	}
 	return b, nil
+}
+
+// AppendCBOR is EncodeCBOR behind what dst holds.
+func AppendCBOR(dst []byte, v any) ([]byte, error) {
+	buf := bytes.NewBuffer(dst)
+	if err := encMode.MarshalToBuffer(v, buf); err != nil {
+		return dst, fmt.Errorf("encode %T: %w", v, err)
+	}
+	return buf.Bytes(), nil
 }
 
 // DecodeCBOR reads foreign bytes into v. It refuses duplicate keys, tags, indefinite lengths, nesting deeper than 8,

@@ -134,7 +134,12 @@ func (b *Batch) delete() {
 
 // PutDirent makes name in directory dir mean inode ino; typ is its mode >> 12.
 func (b *Batch) PutDirent(dir uint64, name string, ino uint64, typ uint8) {
-	b.val = appendDirent(b.val[:0], &Dirent{Ino: ino, Type: typ})
+	v, err := appendDirent(b.val[:0], &Dirent{Ino: ino, Type: typ})
+	b.val = v
+	if err != nil {
+		b.fail(err)
+		return
+	}
 	if b.direntKey(dir, name) {
 		b.put(b.val)
 	}

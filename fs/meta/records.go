@@ -93,22 +93,13 @@ func appendInode(dst []byte, i *Inode) ([]byte, error) {
 	if len(i.Target) > MaxTarget {
 		return dst, fmt.Errorf("%w: link target of %d bytes", ErrTooBig, len(i.Target))
 	}
-	m := newCBORMap(dst)
-	m.uint(1, uint64(i.Mode))
-	m.uint(2, uint64(i.UID))
-	m.uint(3, uint64(i.GID))
-	m.uint(4, uint64(i.Nlink))
-	m.uint(5, uint64(i.Rdev))
-	m.uint(6, i.Size)
-	m.uint(7, i.Blocks)
-	m.int(8, i.Atime)
-	m.int(9, i.Mtime)
-	m.int(10, i.Ctime)
-	m.int(11, i.Btime)
-	m.uint(12, i.Parent)
-	m.bytes(13, i.Target)
-	m.uint(14, uint64(i.Flags))
-	return m.end(), nil
+	v := inodeValue{
+		i.Mode, i.UID, i.GID, i.Nlink, i.Rdev, i.Size, i.Blocks, i.Atime, i.Mtime, i.Ctime, i.Btime, i.Parent, nil, i.Flags,
+	}
+	if i.Target != "" {
+		v.Target = []byte(i.Target)
+	}
+	return crypt.AppendCBOR(dst, &v)
 }
 
 // ParseInode decodes an inode record of inode ino.
@@ -127,12 +118,7 @@ func ParseInode(ino uint64, value []byte) (Inode, error) {
 }
 
 // appendDirent appends the record of a directory entry to dst.
-func appendDirent(dst []byte, e *Dirent) []byte {
-	m := newCBORMap(dst)
-	m.uint(1, e.Ino)
-	m.uint(2, uint64(e.Type))
-	return m.end()
-}
+func appendDirent(dst []byte, e *Dirent) ([]byte, error) { return crypt.AppendCBOR(dst, e) }
 
 func parseDirent(name string, cookie uint64, value []byte) (Dirent, error) {
 	e := Dirent{Name: name, Cookie: cookie}

@@ -44,7 +44,7 @@ func vectors(t *testing.T) []vector {
 	add("inode", v, err)
 	v, err = appendInode(nil, &Inode{Ino: 8, Mode: 0o120777, Nlink: 1, Size: 5, Target: "a/\xff"})
 	add("symlink", v, err)
-	v, err = appendDirent(nil, &Dirent{Ino: 7, Type: 8}), nil
+	v, err = appendDirent(nil, &Dirent{Ino: 7, Type: 8})
 	add("dirent", v, err)
 	add("dirent-key", appendDirentKey(nil, 1, crypt.NameHash(&name, "file"), "file"), nil)
 	v, err = appendWindow(nil, 1, []Extent{
