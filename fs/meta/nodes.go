@@ -176,10 +176,9 @@ func (n *tableNodes) Resolve(parent tree.Pointer, link []byte) (tree.Pointer, er
 		return nil, err
 	}
 	if record != nil {
-		if record, err = n.d.latest(child.Stripe, record); err != nil {
+		if err := n.d.meet(child.Stripe, record); err != nil {
 			return nil, err
 		}
-		n.d.known.learn(child.Stripe, record)
 		return slices.Clone(ref), nil
 	}
 	if p, err := parseWholeRef(parent); err != nil || p.Stripe != child.Stripe {

@@ -32,13 +32,6 @@ func (k *known) put(stripe uint64, record []byte) {
 	k.m[stripe] = append([]byte{}, record...)
 }
 
-// learn keeps a record unless a newer one is known already.
-func (k *known) learn(stripe uint64, record []byte) {
-	if _, ok := k.get(stripe); !ok {
-		k.put(stripe, record)
-	}
-}
-
 // update replaces the record of a stripe that is known.
 func (k *known) update(stripe uint64, record []byte) {
 	if _, ok := k.get(stripe); ok {
@@ -71,6 +64,18 @@ func (d *DB) latest(stripe uint64, record []byte) ([]byte, error) {
 		}
 	}
 	return record, nil
+}
+
+// meet makes a stripe known whose record a node of the table has, unless it is.
+func (d *DB) meet(stripe uint64, record []byte) error {
+	if _, ok := d.known.get(stripe); ok {
+		return nil
+	}
+	record, err := d.latest(stripe, record)
+	if err == nil {
+		d.known.put(stripe, record)
+	}
+	return err
 }
 
 // noteMeta remembers that a stripe holds metadata, written by the checkpoint that runs.
