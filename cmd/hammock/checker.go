@@ -20,6 +20,9 @@ func (d *drive) check(ctx context.Context, o checkOptions, step func(checkStep))
 		if err := d.volume.Sync(ctx); err != nil {
 			return check.Report{}, fmt.Errorf("the check could not begin: %w", err)
 		}
+		if err := d.awaitStrays(ctx); err != nil {
+			return check.Report{}, fmt.Errorf("the check could not begin: %w", err)
+		}
 	}
 	r, err := check.Run(ctx, d.checkConfig(o, step))
 	if err != nil {

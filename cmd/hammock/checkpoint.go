@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/hammockfs/hammock/fs/cache"
 	"github.com/hammockfs/hammock/fs/meta"
 )
 
@@ -24,9 +26,13 @@ func (d *drive) publishLocally(ctx context.Context, fold bool, cited func(contex
 // out only if all data is on peers already. With now it goes out before an older
 // one that waits.
 func (d *drive) publishWhole(ctx context.Context, fold, now bool) (offer, error) {
-	cited := d.closeData
+	cited, whole := d.closeData, true
 	if !d.placeable() {
-		cited = nil
+		whole = d.dataPlaced()
+		cited = func(context.Context) error { // the same at the cut: what is placed later has no record in the head
+			whole = d.dataPlaced()
+			return nil
+		}
 	} else if err := d.closeData(ctx); err != nil { // most of it before the cut: little is then encoded under it
 		return offer{}, err
 	}
@@ -34,19 +40,24 @@ func (d *drive) publishWhole(ctx context.Context, fold, now bool) (offer, error)
 	if err != nil {
 		return o, err
 	}
-	whole := cited != nil || !d.cache.Filling(meta.ClassData)
+	if !whole {
+		return o, nil
+	}
 	for _, s := range d.cache.Closed() {
 		if s.Pinned {
 			o.needs = append(o.needs, s.Number)
-			whole = whole && (cited != nil || s.Class != meta.ClassData)
 		}
-	}
-	if !whole {
-		return o, nil
 	}
 	d.heads.propose(o, now)
 	d.whole = time.Now()
 	return o, nil
+}
+
+// dataPlaced says whether no data is on this machine only.
+func (d *drive) dataPlaced() bool {
+	return !d.cache.Filling(meta.ClassData) && !slices.ContainsFunc(d.cache.Closed(), func(s cache.StripeInfo) bool {
+		return s.Pinned && s.Class == meta.ClassData
+	})
 }
 
 // closeData closes the open stripe of data and gives every stripe of data that

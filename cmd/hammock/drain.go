@@ -54,6 +54,12 @@ func (d *drive) sync(ctx context.Context, fold bool, report func(syncReport)) er
 	if d.lonely() {
 		return d.syncHere(ctx, fold)
 	}
+	if !d.looked.Load() { // the last run may have been a recovery's
+		if _, err := d.findStrays(ctx); err != nil {
+			return fmt.Errorf("%w: %w", errNotSafe, err)
+		}
+		d.looked.Store(true)
+	}
 	if err := d.waitPlaced(ctx, "upload", report); err != nil {
 		return err
 	}

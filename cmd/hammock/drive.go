@@ -42,6 +42,7 @@ type drive struct {
 	done        sync.WaitGroup
 	over        atomic.Bool  // a newer device has taken over; see successor.go
 	fetched     atomic.Int64 // payload bytes that came from peers
+	looked      atomic.Bool  // a sync of this run has looked for strays
 	stored      atomic.Int64 // payload bytes that were on peers before this run; see space.go
 }
 
