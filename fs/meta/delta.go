@@ -36,6 +36,9 @@ func (d *DB) delta(ctx context.Context, o CheckpointOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if taken.lost { // too much was changed since it was asked whether to fold
+		return errHeadFull
+	}
 	w := deltaWriter{d: d, ctx: ctx, it: it, buf: []byte{batchVersion}}
 	if err := w.all(gen, taken); err != nil {
 		return err

@@ -182,6 +182,27 @@ func testHeadHasRecords(t *testing.T, fold, lost bool) {
 	}
 }
 
+// TestLostChangesAreFolded: a delta that finds that changes are not known one by one publishes nothing, and they stay to be
+// folded.
+func TestLostChangesAreFolded(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(12)
+	d := w.open(t)
+	defer d.Close(ctx)
+	commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 1, Mode: 0o40755}) })
+	checkpoint(t, d, true)
+	commit(t, d, func(b *Batch) { b.PutInode(&Inode{Ino: 2, Mode: 0o100644}) })
+	d.changed.lose()
+	if err := d.delta(ctx, CheckpointOptions{}); !errors.Is(err, errHeadFull) {
+		t.Errorf("a delta of what is not known: %v", err)
+	}
+	other := w.restore(t, checkpoint(t, d, false))
+	defer other.Close(ctx)
+	if _, err := other.Inode(ctx, 2); err != nil {
+		t.Errorf("what was changed is not in the head: %v", err)
+	}
+}
+
 // TestMetadataStaysPlaced: where a checkpoint's own stripes are is known after a restart, though the head was made before they
 // were placed, and after a recovery and a restart, though the deltas say what was before.
 func TestMetadataStaysPlaced(t *testing.T) {
