@@ -1,8 +1,6 @@
 package mount
 
 import (
-	"errors"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -181,6 +179,7 @@ func (c *counted) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 // mountCounted mounts a new volume, or the empty filesystem with the same
 // options, and counts what is asked of it.
 func mountCounted(t testing.TB, real bool) (*counted, string) {
+	needRoot(t)
 	needFUSE(t)
 	dir := t.TempDir()
 	o := &Options{}
@@ -203,18 +202,4 @@ func mountCounted(t testing.TB, real bool) (*counted, string) {
 	s.raiseReadahead()
 	t.Cleanup(func() { unmount(t, s) })
 	return c, dir
-}
-
-// needFUSE ends a test that mounts by itself, which only root can; CI is root.
-func needFUSE(t testing.TB) {
-	err := checkDevice("/dev/fuse")
-	if err == nil && os.Geteuid() != 0 {
-		err = errors.New("needs root")
-	}
-	if err != nil && os.Getenv("CI") != "" {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Skip(err)
-	}
 }

@@ -66,14 +66,21 @@ func newVolume(t testing.TB) *volume.Volume {
 	return v
 }
 
-// mountOrSkip mounts a new volume; without FUSE it skips, but never in CI.
-func mountOrSkip(t testing.TB, o Options) (*Server, string) {
-	if err := checkDevice("/dev/fuse"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
+// needFUSE skips a test where there is no FUSE, but never in CI.
+func needFUSE(t testing.TB) {
+	t.Helper()
+	err := checkDevice("/dev/fuse")
+	if err != nil && os.Getenv("CI") != "" {
+		t.Fatal(err)
+	}
+	if err != nil {
 		t.Skip(err)
 	}
+}
+
+// mountOrSkip mounts a new volume.
+func mountOrSkip(t testing.TB, o Options) (*Server, string) {
+	needFUSE(t)
 	dir := t.TempDir()
 	s, err := Mount(context.Background(), Config{Dir: dir, Volume: newVolume(t), Options: o})
 	if err != nil {
@@ -204,9 +211,7 @@ func TestUnmountWhileInUse(t *testing.T) {
 
 func TestFsyncWaitsForPeers(t *testing.T) {
 	v, dir, calls := newVolume(t), t.TempDir(), 0
-	if err := checkDevice("/dev/fuse"); err != nil {
-		t.Skip(err)
-	}
+	needFUSE(t)
 	s, err := Mount(context.Background(), Config{Dir: dir, Volume: v, Options: Options{SyncPeers: true},
 		SyncPeers: func(context.Context) error { calls++; return nil }})
 	must(t, err)
@@ -229,9 +234,7 @@ func TestDaemonDied(t *testing.T) {
 		must(t, syscall.Kill(os.Getpid(), syscall.SIGKILL))
 		select {}
 	}
-	if err := checkDevice("/dev/fuse"); err != nil {
-		t.Skip(err)
-	}
+	needFUSE(t)
 	dir := t.TempDir()
 	daemon := outside(context.Background(), os.Args[0], "-test.run=^TestDaemonDied$")
 	daemon.Env = append(os.Environ(), mountAndDie+"="+dir, "TMPDIR="+t.TempDir())

@@ -22,12 +22,7 @@ func TestKilledWhileMounting(t *testing.T) {
 		must(t, err)
 		select {}
 	}
-	if err := checkDevice("/dev/fuse"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needFUSE(t)
 	dir := filepath.Join(t.TempDir(), "mnt")
 	must(t, os.Mkdir(dir, 0o755))
 	t.Cleanup(func() { _ = detach(dir) })

@@ -70,7 +70,8 @@ func program(ctx context.Context, name, dir string, uid int) *exec.Cmd {
 }
 
 // needRoot ends a test that only root can do; under CI it is root.
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
+	t.Helper()
 	if os.Geteuid() == 0 {
 		return
 	}
