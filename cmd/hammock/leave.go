@@ -85,7 +85,9 @@ func (m *mounted) leave(ctx context.Context, limit time.Duration, report func(sy
 	}
 	busy, cancel := context.WithTimeout(ctx, busyLimit)
 	defer cancel()
-	if err := m.server.Unmount(busy); err != nil {
+	if err := m.server.Unmount(busy); errors.Is(err, mount.ErrElsewhere) {
+		return err
+	} else if err != nil {
 		return busyError{err}
 	}
 	if drained == nil { // what was written meanwhile
@@ -161,6 +163,10 @@ func (m *mounted) leaveNow() error {
 			return nil
 		}
 		return err
+	}
+	if errors.Is(err, mount.ErrElsewhere) {
+		m.log.Warn("what another mount namespace has of the folder ends with this process, because of a signal; what was written is saved", "error", err)
+		return nil
 	}
 	if derr := m.server.Detach(); derr != nil {
 		return errors.Join(err, derr)

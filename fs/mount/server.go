@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -60,6 +61,8 @@ type Server struct {
 	fuse   *fuse.Server
 	ctx    context.Context // of requests; ends when the last has been served
 	stop   context.CancelFunc
+	taking chan error // result of the attempt to unmount that is under way; nil: none; guarded by takeMu
+	takeMu sync.Mutex
 	served chan struct{}
 }
 
@@ -268,11 +271,15 @@ func (s *Server) Wait() { <-s.served }
 // Done is closed when Wait returns.
 func (s *Server) Done() <-chan struct{} { return s.served }
 
+// ErrElsewhere says that a folder is unmounted for us, and not for others.
+var ErrElsewhere = errors.New("another mount namespace, of a container perhaps, still has it")
+
 // Unmount takes the mount away and returns when it is gone. While programs use
-// it, it tries again until ctx ends; the error then names some of them.
+// it, it tries again until ctx ends; the error then names some of them. It wraps
+// ErrElsewhere if the mount is gone here and lives on in a copy.
 func (s *Server) Unmount(ctx context.Context) error {
 	for {
-		err := s.fuse.Unmount()
+		err := s.take(ctx)
 		if err == nil {
 			s.Wait()
 			return nil
@@ -284,13 +291,45 @@ func (s *Server) Unmount(ctx context.Context) error {
 			return nil
 		case <-ctx.Done():
 			again.Stop()
-			if users := usersOf(s.dir); len(users) > 0 {
-				return fmt.Errorf("%s is still in use by %s", s.dir, strings.Join(users, ", "))
-			}
-			return fmt.Errorf("unmount %s: %w", s.dir, err)
+			return s.stays(err)
 		case <-again.C:
 		}
 	}
+}
+
+// take is one attempt. The library's own waits until the kernel asks for nothing
+// any more, however long a copy of the mount lives: so it is made beside its
+// caller, and ends with the mount.
+func (s *Server) take(ctx context.Context) error {
+	s.takeMu.Lock()
+	if s.taking == nil {
+		s.taking = make(chan error, 1)
+		go func(done chan<- error) { done <- s.fuse.Unmount() }(s.taking)
+	}
+	done := s.taking
+	s.takeMu.Unlock()
+	select {
+	case err := <-done:
+		s.takeMu.Lock()
+		s.taking = nil
+		s.takeMu.Unlock()
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// stays says why there is still a mount.
+func (s *Server) stays(err error) error {
+	if list, merr := mounts(); merr == nil {
+		if m, ok := mountedAt(list, s.dir); !ok || m.fstype != fsType {
+			return fmt.Errorf("%s is unmounted here, but %w; the volume is served until that has let go of it", s.dir, ErrElsewhere)
+		}
+	}
+	if users := usersOf(s.dir); len(users) > 0 {
+		return fmt.Errorf("%s is still in use by %s", s.dir, strings.Join(users, ", "))
+	}
+	return fmt.Errorf("unmount %s: %w", s.dir, err)
 }
 
 // Detach takes the mount out of sight at once. Programs that use it go on, and
