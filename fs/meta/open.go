@@ -105,10 +105,11 @@ func (d *DB) openPebble() error {
 	o := &pebble.Options{
 		FS: overlayFS{atrest.New(d.cfg.FS, &d.cfg.AtRest, d.beforeSync), d.disk},
 		// The journal is the log. What Pebble has not written to tables dies with the process and is replayed.
-		DisableWAL:            true,
-		Cache:                 d.pcache,
-		MemTableSize:          uint64(d.memTable()),
-		L0CompactionThreshold: 4,
+		DisableWAL:   true,
+		Cache:        d.pcache,
+		MemTableSize: uint64(d.memTable()),
+		// Most pages are cut into chunks soon, and are then gone: to compact them early is to copy them in vain.
+		L0CompactionThreshold: 12,
 		// A commit that Pebble holds up would hold up everything, and without an end on a full disk: see room.
 		MemTableStopWritesThreshold: 1000,
 		L0StopWritesThreshold:       1000,
