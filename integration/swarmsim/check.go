@@ -1,6 +1,8 @@
 package swarmsim
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hammockfs/hammock/placement"
@@ -11,6 +13,7 @@ type ill struct {
 	store uint32
 	why   cause
 	days  int // on which it could have been rebuilt
+	since int // the day on which it was found to be so
 }
 
 type cause uint8
@@ -20,6 +23,8 @@ const (
 	left                 // the node will not come back: it counts as lost once owners have missed it for three days of theirs
 	part                 // one of several groups is wrong, and an audit asks for one
 )
+
+func (c cause) String() string { return [...]string{"missing", "left", "in part wrong"}[c] }
 
 // The days within which a shard that was lost must have been rebuilt elsewhere. Owners have a session of half an hour a day,
 // on the average, and come at random; a repair takes them no time, to notice does. Days on which too few shards are in reach
@@ -91,7 +96,7 @@ func (w *World) checkStripe(o *owner, s *stripe) {
 			continue
 		}
 		if !known || sh.Store != 0 && sh.Store != now.store {
-			now = ill{store: sh.Store}
+			now = ill{store: sh.Store, since: w.day}
 			switch {
 			case sh.Store != 0 && w.nodes[sh.Store-1].gone:
 				now.why = left
@@ -112,8 +117,27 @@ func (w *World) checkStripe(o *owner, s *stripe) {
 	if good < s.record.Code.K && w.existing(o, s) < s.record.Code.K {
 		s.lost = true
 		w.report.Lost++
+		w.report.Losses = append(w.report.Losses, w.obituary(o, s))
 		w.happened("a stripe is lost")
 	}
+}
+
+// obituary says what a stripe was lost of: each shard that is not there, why, since when, and how many sessions the owner
+// has begun since.
+func (w *World) obituary(o *owner, s *stripe) string {
+	b := fmt.Sprintf("day %d: owner %d has lost stripe %d", w.day, o.id, s.number)
+	for i := range s.record.Shards {
+		if ill, ok := s.ills[i]; ok {
+			b += fmt.Sprintf("; shard %d, %s at node %d since day %d, %d sessions ago", i, ill.why, ill.store, ill.since,
+				o.sessionsSince(ill.since))
+		}
+	}
+	return b
+}
+
+func (o *owner) sessionsSince(day int) int {
+	i, _ := slices.BinarySearch(o.begun, day)
+	return len(o.begun) - i
 }
 
 // existing is how many different shards of a stripe lie, whole, at any node at all; reachable asks for those online now.

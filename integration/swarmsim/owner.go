@@ -21,7 +21,8 @@ type owner struct {
 	rng     *rand.Rand
 	numbers []uint64 // of its stripes, in order
 	stripes map[uint64]*stripe
-	busy    bool // a session is going on
+	busy    bool  // a session is going on
+	begun   []int // the days of its sessions, in order
 	notes   map[uint32][]byte
 	debts   map[debt]uint64 // and their generation
 	hash    uint64

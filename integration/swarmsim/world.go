@@ -47,7 +47,8 @@ type Report struct {
 	Moved                map[string]int64 // of MovedBytes: why the other node did not count
 	Longest              [3]int           // days that lost shards waited at most to be rebuilt, by cause
 	Fates                map[string]int
-	Hash                 uint64 // of everything that was done, in order
+	Hash                 uint64   // of everything that was done, in order
+	Losses               []string // what each lost stripe was lost of
 	Failures             []string
 }
 
@@ -163,6 +164,7 @@ func (w *World) wake(hour int, calm bool) {
 			continue
 		}
 		o.busy = true
+		o.begun = append(o.begun, w.day)
 		w.report.Sessions++
 		w.sessions.Go(func() { o.session(calm) })
 	}
