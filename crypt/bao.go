@@ -1,6 +1,7 @@
 package crypt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -92,6 +93,11 @@ func groups(size int64) int64 { return (size + GroupSize - 1) / GroupSize }
 // a multiple of GroupSize, off+n too or be size, and n at least 1. Only that range of data is read, at once. The slice is
 // checked on the way: if data or outboard are not those of root, it is ErrProof.
 func ExtractSlice(data io.ReaderAt, outboard []byte, root ID, size, off, n int64) ([]byte, error) {
+	return AppendSlice(nil, data, outboard, root, size, off, n)
+}
+
+// AppendSlice is ExtractSlice that appends to dst; on an error dst is not returned.
+func AppendSlice(dst []byte, data io.ReaderAt, outboard []byte, root ID, size, off, n int64) ([]byte, error) {
 	if err := checkRange(size, off, n); err != nil {
 		return nil, err
 	}
@@ -99,7 +105,9 @@ func ExtractSlice(data io.ReaderAt, outboard []byte, root ID, size, off, n int64
 		return nil, fmt.Errorf("%w: the outboard is not one of %d bytes", ErrMalformed, size)
 	}
 	// The data is read to the end of the slice, from where each group moves forward to its place.
-	slice := make([]byte, SliceSize(size, off, n))
+	base, want := len(dst), int(SliceSize(size, off, n))
+	dst = slices.Grow(dst, want)[:base+want]
+	slice := dst[base:]
 	rest := slice[len(slice)-int(n):]
 	if m, err := data.ReadAt(rest, off); m < len(rest) {
 		return nil, fmt.Errorf("read bytes %d to %d of %d: %w", off, off+n, size, err)
@@ -108,7 +116,7 @@ func ExtractSlice(data io.ReaderAt, outboard []byte, root ID, size, off, n int64
 	if !e.walk(outboard[8:], bytesToWords(root[:]), 0, size, guts.FlagRoot) {
 		return nil, e.wrong(root)
 	}
-	return e.out, nil
+	return dst, nil // e.out has filled it
 }
 
 // part is the range [from, to) of what a tree stands over.
@@ -169,11 +177,25 @@ func AppendVerified(dst, slice []byte, root ID, size, off, n int64) ([]byte, err
 	if want := SliceSize(size, off, n); int64(len(slice)) != want {
 		return nil, fmt.Errorf("%w: the slice has %d bytes, %d expected", ErrProof, len(slice), want)
 	}
-	if binary.LittleEndian.Uint64(slice) != uint64(size) {
+	return ReadVerified(dst, bytes.NewReader(slice), root, size, off, n)
+}
+
+// ReadVerified is AppendVerified of a slice that comes from r: each group lands where it stays and is checked while it is
+// near. Of r exactly the slice is read, SliceSize bytes, unless there is an error: r's, or ErrProof.
+func ReadVerified(dst []byte, r io.Reader, root ID, size, off, n int64) ([]byte, error) {
+	if err := checkRange(size, off, n); err != nil {
+		return nil, err
+	}
+	p := proof{part: part{off, off + n}, in: r, out: slices.Grow(dst, int(n))}
+	length := p.next(p.node[:8])
+	if p.err == nil && binary.LittleEndian.Uint64(length) != uint64(size) {
 		return nil, fmt.Errorf("%w: the slice is of data of another length", ErrProof)
 	}
-	p := proof{part: part{off, off + n}, slice: slice[8:], out: slices.Grow(dst, int(n))}
-	if !p.walk(bytesToWords(root[:]), 0, size, guts.FlagRoot) {
+	ok := p.walk(bytesToWords(root[:]), 0, size, guts.FlagRoot)
+	if p.err != nil {
+		return nil, fmt.Errorf("read a slice: %w", p.err)
+	}
+	if !ok {
 		return nil, p.wrong(root)
 	}
 	return p.out, nil
@@ -182,8 +204,10 @@ func AppendVerified(dst, slice []byte, root ID, size, off, n int64) ([]byte, err
 // proof checks a slice of a part.
 type proof struct {
 	part
-	slice []byte // what has not been read; its length was checked
-	out   []byte
+	in   io.Reader
+	out  []byte
+	err  error // of in
+	node [nodeSize]byte
 }
 
 // walk appends those of the n bytes at pos that are in the part, if cv is their chaining value.
@@ -192,18 +216,25 @@ func (p *proof) walk(cv [8]uint32, pos, n int64, flags uint32) bool {
 		return true
 	}
 	if n <= GroupSize {
-		group := p.next(n)
-		p.out = append(p.out, group...)
-		return hashGroup(group, int(pos), flags) == cv
+		at := len(p.out)
+		p.out = p.out[:at+int(n)]
+		group := p.next(p.out[at:])
+		return p.err == nil && hashGroup(group, int(pos), flags) == cv
 	}
-	left, right, ok := children(p.next(nodeSize), cv, flags)
+	node := p.next(p.node[:])
+	if p.err != nil {
+		return false
+	}
+	left, right, ok := children(node, cv, flags)
 	mid := split(n)
 	return ok && p.walk(left, pos, mid, 0) && p.walk(right, pos+mid, n-mid, 0)
 }
 
-func (p *proof) next(n int64) []byte {
-	b := p.slice[:n]
-	p.slice = p.slice[n:]
+// next fills b with what comes next.
+func (p *proof) next(b []byte) []byte {
+	if p.err == nil {
+		_, p.err = io.ReadFull(p.in, b)
+	}
 	return b
 }
 

@@ -34,6 +34,9 @@ func (p *Placer) Fetch(ctx context.Context, stripe uint64, record []byte, off, n
 		return dst, err
 	}
 	defer g.release()
+	dst = slices.Grow(dst, n)
+	out := dst[len(dst) : len(dst)+n : len(dst)+n]
+	direct(rec, wants, out, off)
 	r := p.newGather(rec, wants)
 	defer r.close()
 	err = r.run(ctx)
@@ -41,7 +44,8 @@ func (p *Placer) Fetch(ctx context.Context, stripe uint64, record []byte, off, n
 	if err != nil {
 		return dst, err
 	}
-	return r.assemble(dst, off, n), nil
+	r.assemble(out, off)
+	return dst[:len(dst)+n], nil
 }
 
 // hints gives the record to read by.
@@ -67,6 +71,7 @@ func (p *Placer) hints(ctx context.Context, stripe uint64, record []byte) (*Reco
 type want struct {
 	shard  int
 	lo, hi int64
+	into   []byte // where its own shard's bytes belong in the end, if all of them do
 	data   []byte // when it is here
 	bad    bool   // failed or late: to be computed from others
 	extra  int    // reads beyond k that were started because others are late
@@ -97,16 +102,30 @@ func gatherMemory(rec *Record, wants []want) int {
 	return int(n)
 }
 
-// assemble appends the payload's bytes [off, off+n) from the wants that cover them.
-func (g *gather) assemble(dst []byte, off, n int) []byte {
-	dst = slices.Grow(dst, n)
+// direct gives the wants their places in out, which is for the payload's bytes from off on, so that what comes from a store
+// lands where it stays.
+func direct(rec *Record, wants []want, out []byte, off int) {
+	for i := range wants {
+		w := &wants[i]
+		start := w.shard*int(rec.ShardSize) - off
+		if lo, hi := start+int(w.lo), start+int(w.hi); lo >= 0 && hi <= len(out) {
+			w.into = out[lo:hi:hi]
+		}
+	}
+}
+
+// assemble fills out, which is for the payload's bytes from off on, from the wants that cover it. No read is under way any
+// more that could write there.
+func (g *gather) assemble(out []byte, off int) {
 	size := int(g.rec.ShardSize)
 	for i := range g.wants {
 		w := &g.wants[i]
-		lo, hi := max(off-w.shard*size, 0), min(off+n-w.shard*size, size)
-		dst = append(dst, w.data[lo-int(w.lo):hi-int(w.lo)]...)
+		if len(w.into) > 0 && &w.into[0] == &w.data[0] {
+			continue
+		}
+		lo, hi := max(off-w.shard*size, 0), min(off+len(out)-w.shard*size, size)
+		copy(out[w.shard*size+lo-off:], w.data[lo-int(w.lo):hi-int(w.lo)])
 	}
-	return dst
 }
 
 // healFound queues a repair if a store said that it lost a shard or sent wrong bytes, or if a shard was not where the

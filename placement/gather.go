@@ -60,7 +60,7 @@ type reading struct {
 type readResult struct {
 	r    *reading
 	data []byte
-	buf  []byte
+	buf  []byte // to give back; nil if the bytes went to where they stay
 	err  error
 }
 
@@ -116,7 +116,7 @@ func (g *gather) run(ctx context.Context) error {
 		switch {
 		case g.infos[store] != nil && g.infos[store].Verdict == VerdictLiar: // only when nothing else is left
 			w.bad = true
-		case !g.ask(ctx, place{w.shard, store}, w.lo, w.hi, false):
+		case !g.ask(ctx, place{w.shard, store}, w.lo, w.hi, false, w.into):
 			w.bad = true
 		case g.p.speeds.expect(store) >= late: // do not wait to see it late again
 			w.bad, w.extra = true, 1
@@ -248,7 +248,7 @@ func (g *gather) more(ctx context.Context, w *want) bool {
 		if !ok {
 			return g.possible(w)
 		}
-		g.ask(ctx, pl, w.lo, w.hi, true)
+		g.ask(ctx, pl, w.lo, w.hi, true, nil)
 	}
 }
 
@@ -333,8 +333,8 @@ func (g *gather) useful(pl place, w *want) bool {
 	return true
 }
 
-// ask starts a read, and says whether it could.
-func (g *gather) ask(ctx context.Context, pl place, lo, hi int64, always bool) bool {
+// ask starts a read, and says whether it could. The bytes land in into, which no other read writes to, if it is not nil.
+func (g *gather) ask(ctx context.Context, pl place, lo, hi int64, always bool, into []byte) bool {
 	info := g.infos[pl.store]
 	store, ok := g.p.cfg.Stores.Store(pl.store)
 	if info == nil || !ok || !info.Online && !always {
@@ -347,14 +347,18 @@ func (g *gather) ask(ctx context.Context, pl place, lo, hi int64, always bool) b
 	ctx, cancel := context.WithCancel(ctx)
 	r := &reading{place: pl, lo: lo, hi: hi, start: time.Now(), cancel: cancel}
 	g.flying = append(g.flying, r)
-	buf := g.p.bufs.get(int(hi - lo))
+	buf, own := into[:0], []byte(nil)
+	if into == nil {
+		own = g.p.bufs.get(int(hi - lo))
+		buf = own
+	}
 	id, size := g.rec.Shards[pl.shard].ID, int64(g.rec.ShardSize)
 	go func() { // drain waits for it
 		data, err := store.ReadRange(ctx, id, size, lo, hi-lo, buf)
 		if err == nil && int64(len(data)) != hi-lo {
 			err = fmt.Errorf("%w: %d bytes instead of %d", ErrWrongBytes, len(data), hi-lo)
 		}
-		g.results <- readResult{r, data, buf, err}
+		g.results <- readResult{r, data, own, err}
 	}()
 	return true
 }
@@ -364,7 +368,7 @@ func (g *gather) arrived(res readResult) {
 	r := res.r
 	r.cancel()
 	g.flying = slices.DeleteFunc(g.flying, func(x *reading) bool { return x == r })
-	g.bufs = append(g.bufs, res.buf)
+	g.keep(res.buf)
 	hinted := g.rec.Shards[r.shard].Store == r.store
 	if res.err != nil {
 		g.refused(r, res.err, hinted)
@@ -462,14 +466,21 @@ func (g *gather) drain() {
 			g.p.speeds.slow(r.r.store, took)
 		}
 		g.flying = slices.DeleteFunc(g.flying, func(x *reading) bool { return x == r.r })
-		g.bufs = append(g.bufs, r.buf)
+		g.keep(r.buf)
 	}
 }
 
 func (g *gather) buffer(n int) []byte {
 	b := g.p.bufs.get(n)
-	g.bufs = append(g.bufs, b)
+	g.keep(b)
 	return b
+}
+
+// keep notes a buffer to give back.
+func (g *gather) keep(b []byte) {
+	if b != nil {
+		g.bufs = append(g.bufs, b)
+	}
 }
 
 // close gives the memory back; the wants' data is gone after it.

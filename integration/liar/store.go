@@ -74,14 +74,14 @@ func (promise) Commit(context.Context) error { return nil }
 func (promise) Abort()                       {}
 
 // Slice implements wire.Depot.
-func (s *store) Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64) (int64, []byte, error) {
+func (s *store) Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error) {
 	if err := s.dawdle(ctx); err != nil {
 		return 0, nil, err
 	}
 	if s.mode == Nothing {
 		return 0, nil, depot.ErrNotFound
 	}
-	size, slice, err := s.Depot.Slice(ctx, owner, id, off, n)
+	size, slice, err := s.Depot.Slice(ctx, owner, id, off, n, dst)
 	if err == nil && (s.mode == Wrong || s.mode == Audits && n > crypt.GroupSize) {
 		slice[len(slice)-1] ^= 1
 	}

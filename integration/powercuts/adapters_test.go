@@ -128,7 +128,7 @@ func give(ctx context.Context, d *depot.Depot, p depot.Put, data []byte) error {
 }
 
 func (s shelf) ReadRange(ctx context.Context, id crypt.ID, size, off, n int64, dst []byte) ([]byte, error) {
-	has, slice, err := s.r.depots[s.i].Slice(ctx, s.r.root.Owner(), id, off, n)
+	has, slice, err := s.r.depots[s.i].Slice(ctx, s.r.root.Owner(), id, off, n, nil)
 	if errors.Is(err, depot.ErrNotFound) || errors.Is(err, depot.ErrRotten) {
 		return dst, fmt.Errorf("%w: %w", placement.ErrNoShard, err)
 	}

@@ -181,7 +181,7 @@ func (g *guest) check(r *running) error {
 		if !stands {
 			continue
 		}
-		_, slice, err := d.Slice(ctx, g.root.Owner(), id, 0, int64(len(data)))
+		_, slice, err := d.Slice(ctx, g.root.Owner(), id, 0, int64(len(data)), nil)
 		if err == nil {
 			_, err = crypt.AppendVerified(nil, slice, id, int64(len(data)), 0, int64(len(data)))
 		}

@@ -98,7 +98,7 @@ func (d *depot) find(owner crypt.OwnerKey, id crypt.ID) (shard, bool) {
 	return s, ok
 }
 
-func (d *depot) Slice(_ context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64) (int64, []byte, error) {
+func (d *depot) Slice(_ context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error) {
 	s, ok := d.find(owner, id)
 	if !ok {
 		return 0, nil, wire.ErrNotFound
@@ -107,7 +107,7 @@ func (d *depot) Slice(_ context.Context, owner crypt.OwnerKey, id crypt.ID, off,
 	if off+n > size {
 		return size, nil, nil
 	}
-	slice, err := crypt.ExtractSlice(bytes.NewReader(s.data), s.outboard, id, size, off, n)
+	slice, err := crypt.AppendSlice(dst, bytes.NewReader(s.data), s.outboard, id, size, off, n)
 	return size, slice, err
 }
 

@@ -119,12 +119,14 @@ func cut(err error) error {
 // to be here.
 func (l *link) readBody(p []byte, until time.Time) error {
 	for len(p) > 0 {
-		at := time.Now().Add(l.pace.silence)
-		if until.Before(at) {
-			at = until
-		}
-		if err := l.s.SetReadDeadline(at); err != nil {
-			return err
+		if l.r.Buffered() == 0 {
+			at := time.Now().Add(l.pace.silence)
+			if until.Before(at) {
+				at = until
+			}
+			if err := l.s.SetReadDeadline(at); err != nil {
+				return err
+			}
 		}
 		n, err := l.r.Read(p[:min(len(p), step)])
 		p = p[n:]

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
+	"time"
 
 	"github.com/hammockfs/hammock/crypt"
 )
@@ -116,9 +116,6 @@ func (p *Peer) ReadRange(ctx context.Context, id crypt.ID, size, off, n int64, d
 	return got[:base+int(n)], nil
 }
 
-// slicesPool holds buffers for slices that wait to be verified.
-var slicesPool = sync.Pool{New: func() any { return new([]byte) }}
-
 // read asks for all spans at once and appends what comes, verified, to dst.
 func (k *call) read(id crypt.ID, size int64, all []span, dst []byte) ([]byte, error) {
 	for _, s := range all {
@@ -127,11 +124,9 @@ func (k *call) read(id crypt.ID, size int64, all []span, dst []byte) ([]byte, er
 			return nil, err
 		}
 	}
-	buf := slicesPool.Get().(*[]byte)
-	defer slicesPool.Put(buf)
 	for i, s := range all {
 		var err error
-		if dst, err = k.readOne(id, size, s, buf, dst); err != nil {
+		if dst, err = k.readOne(id, size, s, dst); err != nil {
 			k.usable = k.usable && i == len(all)-1
 			return nil, err
 		}
@@ -139,7 +134,7 @@ func (k *call) read(id crypt.ID, size int64, all []span, dst []byte) ([]byte, er
 	return dst, nil
 }
 
-func (k *call) readOne(id crypt.ID, size int64, s span, buf *[]byte, dst []byte) ([]byte, error) {
+func (k *call) readOne(id crypt.ID, size int64, s span, dst []byte) ([]byte, error) {
 	r, err := k.reply()
 	if err != nil {
 		return nil, err
@@ -148,14 +143,13 @@ func (k *call) readOne(id crypt.ID, size int64, s span, buf *[]byte, dst []byte)
 	if r.Code != codeYes || r.Size != uint64(size) || r.Body != uint64(want) {
 		return nil, fmt.Errorf("%w: a slice of the wrong size", ErrWrongBytes)
 	}
-	if *buf, err = k.body(&r, slices.Grow((*buf)[:0], want), want); err != nil {
-		return nil, err
+	until := time.Now().Add(k.pace.total(want))
+	dst, err = crypt.ReadVerified(dst, &pacedReader{k.link, until}, id, size, s.off, s.n)
+	k.usable = err == nil
+	if errors.Is(err, crypt.ErrProof) {
+		err = fmt.Errorf("%w: %w", ErrWrongBytes, err)
 	}
-	dst, err = crypt.AppendVerified(dst, *buf, id, size, s.off, s.n)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrWrongBytes, err)
-	}
-	return dst, nil
+	return dst, err
 }
 
 // Has asks whether the peer says that it holds a shard of ours, and its size.

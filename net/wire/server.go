@@ -17,9 +17,9 @@ import (
 type Depot interface {
 	// Reserve sets size bytes aside, or refuses, before any byte was taken.
 	Reserve(ctx context.Context, owner crypt.OwnerKey, p Put, size int64) (Reservation, error)
-	// Slice returns the Bao slice of whole groups of a shard that owner holds
-	// here, and the size of the whole shard.
-	Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64) (size int64, slice []byte, err error)
+	// Slice appends the Bao slice of whole groups of a shard that owner holds
+	// here to dst, and says the size of the whole shard.
+	Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (size int64, slice []byte, err error)
 	Has(ctx context.Context, owner crypt.OwnerKey, id crypt.ID) (size int64, ok bool, err error)
 	Delete(ctx context.Context, owner crypt.OwnerKey, shard crypt.ID, stripe, generation uint64) error
 }

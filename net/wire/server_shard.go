@@ -12,6 +12,9 @@ import (
 // slabs are the buffers through which bodies of puts go to the depot.
 var slabs = sync.Pool{New: func() any { b := make([]byte, step); return &b }}
 
+// slicePool holds the buffers in which slices wait to be sent.
+var slicePool = sync.Pool{New: func() any { return new([]byte) }}
+
 // put takes one shard: limits, reservation, go on, bytes, commit, yes.
 func (c *session) put(ctx context.Context, q *request) error {
 	if len(q.Shard) != 32 || q.Body == 0 {
@@ -113,15 +116,18 @@ func (c *session) get(ctx context.Context, q *request, max uint64) error {
 		return err
 	}
 	defer giveBack()
+	buf := slicePool.Get().(*[]byte)
+	defer slicePool.Put(buf)
 	var size int64
 	var slice []byte
 	err = c.working(ctx, costSmall+int64(q.Length), func() (err error) {
-		size, slice, err = c.cfg.Depot.Slice(ctx, owner, crypt.ID(q.Shard), int64(q.Offset), int64(q.Length))
+		size, slice, err = c.cfg.Depot.Slice(ctx, owner, crypt.ID(q.Shard), int64(q.Offset), int64(q.Length), (*buf)[:0])
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read shard %x: %w", q.Shard, err)
 	}
+	*buf = slice
 	if size != int64(q.Size) {
 		return refuse(ErrNotFound, "the shard held here has another size")
 	}

@@ -48,9 +48,9 @@ func (r slowReservation) Commit(ctx context.Context) error {
 	return r.Reservation.Commit(ctx)
 }
 
-func (d *slowDisk) Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64) (int64, []byte, error) {
+func (d *slowDisk) Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error) {
 	d.works(n, false)
-	return d.depot.Slice(ctx, owner, id, off, n)
+	return d.depot.Slice(ctx, owner, id, off, n, dst)
 }
 
 func (d *slowDisk) Has(ctx context.Context, owner crypt.OwnerKey, id crypt.ID) (int64, bool, error) {

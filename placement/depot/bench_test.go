@@ -50,7 +50,7 @@ func benchmarkSlice(b *testing.B, off, n int64) {
 	b.SetBytes(n)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := d.Slice(ctx, owner(1), id, off, n); err != nil {
+		if _, _, err := d.Slice(ctx, owner(1), id, off, n, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -156,9 +156,9 @@ func TestRotIsSaid(t *testing.T) {
 	data := shard(1, 50_000)
 	mustStore(t, d, owner(1), data, 7)
 	rot(t, d, fs, data)
-	_, _, err := d.Slice(ctx, owner(1), crypt.Sum(data), 0, 50_000)
+	_, _, err := d.Slice(ctx, owner(1), crypt.Sum(data), 0, 50_000, nil)
 	wantErr(t, err, ErrRotten)
-	if _, _, err := d.Slice(ctx, owner(1), crypt.Sum(data), 0, crypt.GroupSize); err != nil {
+	if _, _, err := d.Slice(ctx, owner(1), crypt.Sum(data), 0, crypt.GroupSize, nil); err != nil {
 		t.Errorf("the first group, which has not rotted: %v", err)
 	}
 }

@@ -100,7 +100,7 @@ func verify(d *Depot, o crypt.OwnerKey, data []byte) error {
 		ranges = append(ranges, [2]int64{0, crypt.GroupSize}, [2]int64{last, size - last})
 	}
 	for _, r := range ranges {
-		got, slice, err := d.Slice(ctx, o, id, r[0], r[1])
+		got, slice, err := d.Slice(ctx, o, id, r[0], r[1], nil)
 		if err != nil {
 			return err
 		}
@@ -152,9 +152,9 @@ func TestStrangerFindsNothing(t *testing.T) {
 	d, _, _ := fresh(t)
 	data := shard(1, 50_000)
 	mustStore(t, d, owner(1), data, 7)
-	_, _, err := d.Slice(ctx, owner(2), crypt.Sum(data), 0, crypt.GroupSize)
+	_, _, err := d.Slice(ctx, owner(2), crypt.Sum(data), 0, crypt.GroupSize, nil)
 	wantErr(t, err, ErrNotFound)
-	_, _, absent := d.Slice(ctx, owner(2), crypt.Sum([]byte("absent")), 0, crypt.GroupSize)
+	_, _, absent := d.Slice(ctx, owner(2), crypt.Sum([]byte("absent")), 0, crypt.GroupSize, nil)
 	wantErr(t, absent, ErrNotFound)
 	wantHas(t, d, owner(2), data, false)
 	wantErr(t, d.Delete(ctx, owner(2), crypt.Sum(data), 7, 1), ErrNotFound)
@@ -178,7 +178,7 @@ func TestEqualShards(t *testing.T) {
 	if err := d.Tidy(ctx); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := d.Slice(ctx, owner(1), crypt.Sum(data), 0, crypt.GroupSize)
+	_, _, err := d.Slice(ctx, owner(1), crypt.Sum(data), 0, crypt.GroupSize, nil)
 	wantErr(t, err, ErrNotFound)
 	if err := verify(d, owner(2), data); err != nil {
 		t.Error(err)
@@ -287,7 +287,7 @@ func TestTrash(t *testing.T) {
 	if err := d.Tidy(ctx); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := d.Slice(ctx, owner(1), id, 0, crypt.GroupSize)
+	_, _, err := d.Slice(ctx, owner(1), id, 0, crypt.GroupSize, nil)
 	wantErr(t, err, ErrNotFound)
 	if u := d.Usage(); u.Used != 0 || u.Trash != 0 || u.Shards != 0 {
 		t.Errorf("%+v", u)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 
 	"github.com/hammockfs/hammock/crypt"
 )
@@ -29,20 +31,20 @@ func (d *Depot) held(owner crypt.OwnerKey, id crypt.ID, trash bool) (size int64,
 	return size, ok, err
 }
 
-// Slice returns n bytes of a shard from off, with their proof, as crypt.VerifySlice takes them, and the size of the
+// Slice appends n bytes of a shard from off, with their proof, to dst, as crypt.VerifySlice takes them, and the size of the
 // shard. off is a multiple of crypt.GroupSize, off+n too or the shard's size. What an owner has put to the trash can
 // still be read. ErrNotFound says that he has no claim, whoever else has one; a range outside the shard is
 // crypt.ErrMalformed. Bytes that have rotted are ErrRotten: the reader would find out as well, but take this node for a
 // liar.
-func (d *Depot) Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64) (int64, []byte, error) {
-	size, slice, err := d.slice(ctx, owner, id, off, n)
+func (d *Depot) Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error) {
+	size, slice, err := d.slice(ctx, owner, id, off, n, dst)
 	if err != nil {
 		return 0, nil, fmt.Errorf("read %d bytes at %d of shard %s: %w", n, off, id, err)
 	}
 	return size, slice, nil
 }
 
-func (d *Depot) slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64) (int64, []byte, error) {
+func (d *Depot) slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, nil, err
 	}
@@ -60,11 +62,13 @@ func (d *Depot) slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, of
 	defer d.segments.release(seg)
 
 	size, data := int64(at.size), at.off+int64(at.head)
-	outboard := make([]byte, crypt.OutboardSize(size))
-	if _, err := seg.file.ReadAt(outboard, data+size); err != nil {
+	outboard := outboards.Get().(*[]byte)
+	defer outboards.Put(outboard)
+	*outboard = slices.Grow((*outboard)[:0], int(crypt.OutboardSize(size)))[:crypt.OutboardSize(size)]
+	if _, err := seg.file.ReadAt(*outboard, data+size); err != nil {
 		return 0, nil, err
 	}
-	slice, err := crypt.ExtractSlice(io.NewSectionReader(seg.file, data, size), outboard, id, size, off, n)
+	slice, err := crypt.AppendSlice(dst, io.NewSectionReader(seg.file, data, size), *outboard, id, size, off, n)
 	if errors.Is(err, crypt.ErrProof) {
 		err = fmt.Errorf("%w: %w", ErrRotten, err)
 	}
@@ -73,6 +77,9 @@ func (d *Depot) slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, of
 	}
 	return size, slice, nil
 }
+
+// outboards holds buffers for the trees of shards that are read.
+var outboards = sync.Pool{New: func() any { return new([]byte) }}
 
 // reach finds where a shard lies and acquires the segment. Between the two, compaction may move the shard: then it looks
 // again.
