@@ -19,7 +19,7 @@ const worldLimit = 10 * time.Minute
 // bound ends the daemon of a test that takes too long, after it has written down
 // what each of its goroutines does.
 func (w *world) bound() {
-	if soak() {
+	if soak() || os.Getenv("HAMMOCK_KILLS") != "" { // who asks for more has the time
 		return
 	}
 	over := make(chan struct{})

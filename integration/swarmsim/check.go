@@ -30,23 +30,28 @@ func (c cause) String() string { return [...]string{"missing", "left", "in part 
 // on the average, and come at random; a repair takes them no time, to notice does. Days on which too few shards are in reach
 // do not count. Report.Longest tells how long it took at most: for seeds 1 to 12 of TestYear 12, 22 and 17 days.
 //
-// missing: a session of the soak asks each store with a chance of a half for one of the shards that it has of the owner, and
-// one loss alone starts no census. So of s shards there it finds a certain one with a chance of 1 in 2s a day, and in 32s
-// days but for one time in ten million (findDays): in TestYears with seed 1 one of six was found on none of 46 days.
+// missing: one loss alone starts no census, so it takes until an audit asks for just this shard. Where a store is asked a
+// times in the half hour of a session, for one of the s shards that it has of the owner, that happens on a day with a chance
+// of a in s, and in 16 s/a days but for one time in ten million (findDays). At the pace of the soak, once an hour, that is
+// long: in TestYears with seed 1 one of six was found on none of 46 days.
 //
 // left: a node counts as lost after 72 hours, of which the gap between two sessions counts eight at most. That takes nine
 // sessions, and fewer than nine come in 45 days once in a thousand million times.
 //
-// part: of two or three groups a look finds one that is wrong with a tenth to a seventh a day. Mostly the second lie of the
-// node has long had all moved that it holds, but not where the owner has but this one shard there.
+// part: the audit must ask for the one of the shard's groups that is wrong, too. Mostly the second lie of the node has long
+// had all moved that it holds.
 var repairDays = [...]int{missing: 45, left: 45, part: 90}
 
-// findDays is within how many days a loss is found whatever else the store holds.
-func (o *owner) findDays(i ill) int {
-	if i.why != missing {
+// findDays is within how many days audits alone find a loss.
+func (o *owner) findDays(s *stripe, i ill) int {
+	choices := o.at(i.store)
+	switch i.why {
+	case left:
 		return 0
+	case part:
+		choices *= groups(int(s.record.ShardSize))
 	}
-	return 32 * o.at(i.store)
+	return int(16 * time.Duration(choices) * o.w.cfg.AuditEvery / (30 * time.Minute))
 }
 
 // at counts the owner's shards that are said to be at a store.
@@ -107,7 +112,7 @@ func (w *World) checkStripe(o *owner, s *stripe) {
 		if reachable {
 			now.days++
 		}
-		if now.days > repairDays[now.why] && now.days > o.findDays(now) {
+		if now.days > repairDays[now.why] && now.days > o.findDays(s, now) {
 			w.fail("owner %d: shard %d of stripe %d is lost at node %d, one of %d there, and was not rebuilt in %d days", o.id, i,
 				s.number, now.store, o.at(now.store), now.days)
 			now.days = 0
