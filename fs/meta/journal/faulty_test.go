@@ -12,10 +12,10 @@ import (
 type hookFS struct {
 	vfs.FS
 	mu     sync.Mutex
-	sync   func(vfs.File) error // in place of every sync, of files and folders
-	write  func(vfs.File, []byte, int64) error
-	synced int   // how many
-	full   error // what Create returns
+	sync   func(vfs.File) error                       // in place of every sync, of files and folders
+	write  func(vfs.File, []byte, int64) (int, error) // before every write; an error is its outcome
+	synced int                                        // how many
+	full   error                                      // what Create returns
 }
 
 type hookFile struct {
@@ -76,8 +76,8 @@ func (f *hookFile) WriteAt(p []byte, off int64) (int, error) {
 	hook := f.fs.write
 	f.fs.mu.Unlock()
 	if hook != nil {
-		if err := hook(f.File, p, off); err != nil {
-			return 0, err
+		if n, err := hook(f.File, p, off); err != nil {
+			return n, err
 		}
 	}
 	return f.File.WriteAt(p, off)

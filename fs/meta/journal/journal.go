@@ -9,6 +9,10 @@
 // What may be relied on: after Append returned, killing the process loses nothing; after Sync returned, cutting the
 // power loses nothing. What Open replays is a prefix of what was appended, in order, each record once.
 //
+// An append that reaches a new block of the file writes zeros up to its end. Of a block that is written in part the kernel
+// must read the rest first, if it is not in memory any more, and that of a segment which is used again may not be: small
+// appends then waited for the disk to read what nobody wants.
+//
 // The traps: a segment is never appended to after a restart, since nobody knows which nonces its torn end has used. A
 // segment is synced before the next one is begun, so only the last used one may end in a torn frame; a bad frame
 // anywhere else is damage and is reported, never skipped. Where a segment ends is said by the next one's first LSN, not
@@ -163,18 +167,30 @@ func (j *Journal) Append(rec []byte) (LSN, error) {
 func (j *Journal) write(rec []byte) error {
 	s := j.cur
 	frame := s.seal(j.buf[:0], &j.nonce, rec)
+	size := len(frame)
+	end := s.off + int64(size)
+	if whole := min(roundUp(end), s.size); whole > roundUp(s.off) {
+		frame = append(frame, make([]byte, whole-end)...)
+	}
 	if cap(frame) <= maxKeptBuffer {
 		j.buf = frame
 	}
-	if _, err := s.file.WriteAt(frame, s.off); err != nil {
+	if n, err := s.file.WriteAt(frame, s.off); err != nil {
 		// Some of it may be in the file, and its nonce must not seal another record: this segment is done.
 		s.spent = true
-		return fmt.Errorf("write %d bytes at %d of %s: %w", len(frame), s.off, s.name, err)
+		if n < size { // else only zeros are missing
+			return fmt.Errorf("write %d bytes at %d of %s: %w", len(frame), s.off, s.name, err)
+		}
 	}
-	s.off += int64(len(frame))
+	s.off = end
 	s.records++
 	return nil
 }
+
+// blockSize is what the kernel reads if less of it is written, in bytes: a page, as a rule.
+const blockSize = 4096
+
+func roundUp(n int64) int64 { return (n + blockSize - 1) / blockSize * blockSize }
 
 // maxKeptBuffer bounds the buffer that stays between appends, in bytes.
 const maxKeptBuffer = 1 << 20

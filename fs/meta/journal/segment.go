@@ -50,7 +50,9 @@ func (s *segment) start(key *crypt.Key, number uint64, first LSN) error {
 	_, _ = rand.Read(salt[:]) // never fails
 	s.number, s.first, s.records, s.off, s.spent = number, first, 0, frameStart, false
 	s.aead = crypt.NewSegmentCipher(key, salt)
-	if _, err := s.file.WriteAt(encodeHeader(s.aead, number, first, salt), 0); err != nil {
+	block := make([]byte, frameStart) // whole, as appends are
+	copy(block, encodeHeader(s.aead, number, first, salt))
+	if _, err := s.file.WriteAt(block, 0); err != nil {
 		return fmt.Errorf("write header of %s: %w", s.name, err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,7 +41,8 @@ func TestSyncFailureIsFinal(t *testing.T) {
 	}
 }
 
-// TestFailedWrite: a record that could not be written is not in the journal, and the journal goes on.
+// TestFailedWrite: a record that could not be written is not in the journal, one without the zeros behind it is, and the
+// journal goes on.
 func TestFailedWrite(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	fs := &hookFS{FS: mem}
@@ -50,12 +52,21 @@ func TestFailedWrite(t *testing.T) {
 		fs.mu.Lock()
 		fs.write = nil
 		if i%3 == 1 {
-			fs.write = func(f vfs.File, p []byte, off int64) error {
-				if off >= frameStart {
-					f.WriteAt(p[:len(p)/2], off)
-					return boom
+			fs.write = func(f vfs.File, p []byte, off int64) (int, error) {
+				if off < frameStart {
+					return 0, nil
 				}
-				return nil
+				n, _ := f.WriteAt(p[:frameOverhead], off) // the last byte of the record is missing, or two
+				return n, boom
+			}
+		}
+		if i%3 == 2 {
+			fs.write = func(f vfs.File, p []byte, off int64) (int, error) {
+				if off < frameStart {
+					return 0, nil
+				}
+				n, _ := f.WriteAt(p[:len(p)-1], off) // the segment is new, since the one before failed, and so is the block
+				return n, boom
 			}
 		}
 		fs.mu.Unlock()
@@ -69,6 +80,37 @@ func TestFailedWrite(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	must(t, j.Close())
+}
+
+// TestWholeBlocks: a block is written whole when it is first reached, so that no rest of it must be read from the disk.
+func TestWholeBlocks(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	fs := &hookFS{FS: mem}
+	whole := map[vfs.File]int64{} // up to where
+	fs.write = func(f vfs.File, p []byte, off int64) (int, error) {
+		if off == 0 {
+			whole[f] = 0
+		}
+		end := off + int64(len(p))
+		if off > whole[f] || end > whole[f] && end%blockSize != 0 {
+			t.Errorf("a write from %d to %d, where blocks are whole up to %d", off, end, whole[f])
+		}
+		whole[f] = max(whole[f], end)
+		return 0, nil
+	}
+	j, _ := reopen(t, config(fs), 0)
+	var want []string
+	for i := range 300 {
+		rec := strings.Repeat(fmt.Sprint(i, " "), i*i%1700)
+		want = append(want, rec)
+		if _, err := j.Append([]byte(rec)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, got := reopen(t, config(kill(mem, j)), 0)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d records came back of %d, or others", len(got), len(want))
+	}
 }
 
 // TestFullDisk: where no segment can be made, appends fail and succeed again later.
