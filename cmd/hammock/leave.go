@@ -83,17 +83,31 @@ func (m *mounted) leave(ctx context.Context, limit time.Duration, report func(sy
 	if ctx.Err() != nil && !m.isLeft() {
 		return fmt.Errorf("%s stays mounted: %w", m.dir, context.Cause(ctx))
 	}
-	busy, cancel := context.WithTimeout(ctx, busyLimit)
-	defer cancel()
-	if err := m.server.Unmount(busy); errors.Is(err, mount.ErrElsewhere) {
+	if err := m.unmount(ctx, deadline); err != nil {
 		return err
-	} else if err != nil {
-		return busyError{err}
 	}
 	if drained == nil { // what was written meanwhile
 		drained = m.drain(ctx, deadline, limit, silent)
 	}
 	return m.safety(drained)
+}
+
+// unmount takes the folder away. Programs that use it have a moment to end, and
+// copies in other mount namespaces the time until the deadline: those who made
+// them often do not know that they have one.
+func (m *mounted) unmount(ctx context.Context, deadline time.Time) error {
+	busy, cancel := context.WithTimeout(ctx, busyLimit)
+	defer cancel()
+	err := m.server.Unmount(busy)
+	if errors.Is(err, mount.ErrElsewhere) && time.Now().Before(deadline) {
+		patient, cancel := context.WithDeadline(ctx, deadline)
+		defer cancel()
+		err = m.server.Unmount(patient)
+	}
+	if err != nil && !errors.Is(err, mount.ErrElsewhere) {
+		return busyError{err}
+	}
+	return err
 }
 
 // save makes what was written survive a power cut. Where it needs bytes from
