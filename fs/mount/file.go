@@ -110,10 +110,16 @@ func (s *Server) opened(f *volume.File, flags uint32, out *fuse.OpenOut) {
 }
 
 // openFlags tells the kernel how to treat a file that is opened with flags. Who
-// only reads has nothing to flush.
+// only reads has nothing to flush. What is only written goes to the daemon
+// straight from the program's memory, where the kernel need not do more after
+// each write.
 func openFlags(flags uint32) uint32 {
-	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
+	const synced = syscall.O_SYNC | syscall.O_DSYNC
+	switch {
+	case flags&syscall.O_ACCMODE == syscall.O_RDONLY:
 		return fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH
+	case flags&syscall.O_ACCMODE == syscall.O_WRONLY && flags&synced == 0:
+		return fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_DIRECT_IO
 	}
 	return fuse.FOPEN_KEEP_CACHE
 }
