@@ -53,6 +53,7 @@ type reading struct {
 	place
 	lo, hi int64
 	start  time.Time
+	ahead  int64 // bytes that were awaited when it began, its own included
 	cancel context.CancelFunc
 	late   bool
 }
@@ -346,6 +347,7 @@ func (g *gather) ask(ctx context.Context, pl place, lo, hi int64, always bool, i
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &reading{place: pl, lo: lo, hi: hi, start: time.Now(), cancel: cancel}
+	r.ahead = g.p.rush.begin(hi - lo)
 	g.flying = append(g.flying, r)
 	buf, own := into[:0], []byte(nil)
 	if into == nil {
@@ -367,14 +369,17 @@ func (g *gather) ask(ctx context.Context, pl place, lo, hi int64, always bool, i
 func (g *gather) arrived(res readResult) {
 	r := res.r
 	r.cancel()
+	took, excused := time.Since(r.start), g.p.rush.explains(r.ahead)
+	g.p.rush.end(r.hi - r.lo)
 	g.flying = slices.DeleteFunc(g.flying, func(x *reading) bool { return x == r })
 	g.keep(res.buf)
 	hinted := g.rec.Shards[r.shard].Store == r.store
 	if res.err != nil {
-		g.refused(r, res.err, hinted)
+		g.refused(r, res.err, hinted, took)
 		return
 	}
-	g.p.speeds.note(r.store, time.Since(r.start), true)
+	g.p.speeds.note(r.store, max(0, took-excused), true)
+	g.p.rush.came(r.store, r.ahead, took)
 	g.p.stats.fetched.Add(r.hi - r.lo)
 	g.pieces = append(g.pieces, piece{r.shard, r.lo, r.hi, res.data})
 	if !hinted {
@@ -382,7 +387,7 @@ func (g *gather) arrived(res readResult) {
 	}
 }
 
-func (g *gather) refused(r *reading, err error, hinted bool) {
+func (g *gather) refused(r *reading, err error, hinted bool, took time.Duration) {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		err = errSilent
 	}
@@ -397,7 +402,7 @@ func (g *gather) refused(r *reading, err error, hinted bool) {
 			g.p.standings.blame(r.store, eventLied, g.rec, r.shard)
 		}
 	} else {
-		g.p.speeds.note(r.store, time.Since(r.start), false)
+		g.p.speeds.note(r.store, took, false)
 	}
 	if old := g.reasons[r.store]; hinted || old == nil || errors.Is(old, ErrNoShard) {
 		g.reasons[r.store] = err
@@ -409,11 +414,16 @@ func (g *gather) refused(r *reading, err error, hinted bool) {
 	}
 }
 
+// overdue is how long a read has taken beyond twice what the load explains.
+func (g *gather) overdue(r *reading) time.Duration {
+	return time.Since(r.start) - 2*g.p.rush.explains(r.ahead)
+}
+
 // hedge looks for reads that are late: their wants are computed from others, and those that are computed already get one
 // more source.
 func (g *gather) hedge(late time.Duration) {
 	for _, r := range g.flying {
-		r.late = r.late || time.Since(r.start) >= late
+		r.late = r.late || g.overdue(r) >= late
 	}
 	for i := range g.wants {
 		w := &g.wants[i]
@@ -462,9 +472,10 @@ func (g *gather) drain() {
 	for len(g.flying) > 0 {
 		r := <-g.results
 		r.r.cancel()
-		if took := time.Since(r.r.start); r.err != nil && took >= g.p.cfg.HedgeAfter {
+		if took := time.Since(r.r.start); r.err != nil && g.overdue(r.r) >= g.p.cfg.HedgeAfter {
 			g.p.speeds.slow(r.r.store, took)
 		}
+		g.p.rush.end(r.r.hi - r.r.lo)
 		g.flying = slices.DeleteFunc(g.flying, func(x *reading) bool { return x == r.r })
 		g.keep(r.buf)
 	}

@@ -74,6 +74,7 @@ type Placer struct {
 	front  *budget // Fetch and Encode, for which somebody waits
 	spare  *budget // what a degraded Fetch takes beyond that; taken after front, never before
 	speeds speeds
+	rush   rush
 	stats  counters
 	rate   *repairRate
 	owing  atomic.Bool // there may be debts
@@ -112,6 +113,7 @@ func New(cfg Config) *Placer {
 		cfg: cfg, front: newBudget(front), spare: newBudget(front), back: newBudget(max(cfg.Memory-2*front, 1)),
 		queue: newQueue(), changed: make(chan struct{}),
 		speeds: speeds{of: map[uint32]time.Duration{}},
+		rush:   rush{pace: map[uint32]float64{}},
 		broken: map[uint64]map[place]span{}, whole: map[uint64]time.Time{},
 	}
 	p.rate, p.survey, p.standings = newRepairRate(cfg.RepairRate), newSurvey(), newStandings(&cfg)

@@ -8,7 +8,7 @@ import (
 // speeds remembers how fast stores answered lately, so that reads ask the fastest and know what is late.
 type speeds struct {
 	mu  sync.Mutex
-	of  map[uint32]time.Duration // exponential averages of the time of a read
+	of  map[uint32]time.Duration // exponential averages of the time of a read, beyond what a full line explains
 	all time.Duration
 }
 
@@ -48,7 +48,7 @@ func (s *speeds) slow(store uint32, took time.Duration) {
 	}
 }
 
-// late is how long a read may take before another is asked: twice what reads take lately, and at least least.
+// late is how long a read may take, beyond what a full line explains, before another is asked: twice what reads take lately, and at least least.
 func (s *speeds) late(least time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,6 +9,7 @@
 //	HAMMOCK_BENCH_DIR    where everything lies, on a file system that is not
 //	                     full; the temporary folder if it is not given
 //	HAMMOCK_BENCH_MIB    size of the large file, 1024 if it is not given
+//	HAMMOCK_BENCH_FILES  files in the volume that is recovered, 1000000 if it is not given
 //	HAMMOCK_BENCH_TREE   the tree of small files; the Go distribution's src folder if
 //	                     it is not given
 //	HAMMOCK_BINARY       another binary to measure than this source's

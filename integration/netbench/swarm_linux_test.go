@@ -40,6 +40,7 @@ type swarm struct {
 	b     *testing.B
 	aside string // a native folder on the same file system
 	peers []*rig.Node
+	words string // of the volume
 }
 
 // newSwarm starts all of it, and ends it when the benchmark does.
@@ -53,7 +54,8 @@ func newSwarm(b *testing.B) *swarm {
 	s := &swarm{b: b, aside: at("native"), Node: &rig.Node{Name: "main", Bin: binary, State: at("state"), Dir: at("mnt")}}
 	ok(b, os.Mkdir(s.Dir, 0o755))
 	ok(b, os.Mkdir(s.aside, 0o755))
-	s.must(s.Node, "init", "--no-passphrase", "--policy", policy, "--name", "main")
+	s.words, err = rig.Words(s.must(s.Node, "init", "--no-passphrase", "--policy", policy, "--name", "main"))
+	ok(b, err)
 	ok(b, s.Alone())
 	b.Cleanup(func() { _, _ = s.Kill(); s.Detach() })
 	s.must(s.Node, "mount", s.Dir)
