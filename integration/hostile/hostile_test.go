@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/hammockfs/hammock/net/memnet"
 	"github.com/hammockfs/hammock/net/wire"
 )
@@ -79,12 +81,17 @@ func (a *attacker) drop() {
 // and from a stranger, while two members go on using the node.
 func TestHostileMessages(t *testing.T) {
 	seed := seed(t)
-	h := newHouse(t)
+	h := newHouse(t, vfs.NewMem(), "depot", patient())
 	ctx, stop := context.WithCancel(t.Context())
 	var people sync.WaitGroup
 	var rounds [2]atomic.Int64
 	for i := range rounds {
-		people.Go(func() { h.honest(ctx, t, fmt.Sprint("honest ", i), 4_000, func() { rounds[i].Add(1) }) })
+		people.Go(func() {
+			h.honest(ctx, t, fmt.Sprint("honest ", i), 4_000, func() {
+				rounds[i].Add(1)
+				time.Sleep(2 * time.Millisecond) // he has other things to do, and the test is to end
+			})
+		})
 	}
 	mallory, other := newPerson(t), newPerson(t)
 	h.depot.SetAllowance(mallory.root.Owner(), allowance)
@@ -125,11 +132,7 @@ func TestHostileMessages(t *testing.T) {
 
 // flood sends the messages of one protocol from four hands at once.
 func (h *house) flood(ctx context.Context, t *testing.T, seed uint64, me, other *person, member bool, proto string) {
-	r := wire.Remote{Peer: "mallory", Device: me.device.Key()}
-	if member {
-		r.Owner = me.root.Owner()
-	}
-	node := h.net.Node(r)
+	node := h.mallory(me, member)
 	defer node.Close()
 	var hands sync.WaitGroup
 	for i := range uint64(4) {
@@ -142,6 +145,65 @@ func (h *house) flood(ctx context.Context, t *testing.T, seed uint64, me, other 
 		})
 	}
 	hands.Wait()
+}
+
+// mallory is the attacker's node.
+func (h *house) mallory(me *person, member bool) *memnet.Node {
+	r := wire.Remote{Peer: "mallory", Device: me.device.Key()}
+	if member {
+		r.Owner = me.root.Owner()
+	}
+	return h.net.Node(r)
+}
+
+// BenchmarkBeside is what an honest member's round (put, read, ask and at times
+// delete 256 KiB, on a real disk) costs while nobody else is there, and while a
+// member or a stranger sends hostile messages of all protocols from four hands.
+// The attacker's own work is done by the same processors.
+func BenchmarkBeside(b *testing.B) {
+	for _, who := range []string{"nobody", "member", "stranger"} {
+		b.Run("flood="+who, func(b *testing.B) {
+			h := newHouse(b, vfs.Default, b.TempDir(), wire.DefaultLimits())
+			ctx, stop := context.WithCancel(b.Context())
+			var hands sync.WaitGroup
+			defer hands.Wait()
+			defer stop()
+			var sent atomic.Int64
+			if who != "nobody" {
+				mallory, other := newPerson(b), newPerson(b)
+				h.depot.SetAllowance(mallory.root.Owner(), allowance)
+				node := h.mallory(mallory, who == "member")
+				defer node.Close()
+				for i := range uint64(4) {
+					a := &attacker{forger: newForger(b, i, mallory, other, h.swarm), node: node}
+					hands.Go(func() { a.besiege(ctx, &sent) })
+				}
+			}
+			b.SetBytes(256 << 10)
+			b.ResetTimer()
+			left := b.N
+			honest, enough := context.WithCancel(ctx)
+			h.honest(honest, b, "honest", 256<<10, func() {
+				if left--; left == 0 {
+					enough()
+				}
+			})
+			b.StopTimer()
+			b.ReportMetric(float64(sent.Load())/b.Elapsed().Seconds(), "hostile/s")
+		})
+	}
+}
+
+// besiege sends messages of all protocols until the context ends.
+func (a *attacker) besiege(ctx context.Context, sent *atomic.Int64) {
+	for i := 0; ctx.Err() == nil; i++ {
+		a.send(ctx, protos[i%len(protos)])
+		sent.Add(1)
+		if i%256 == 255 {
+			a.drop()
+		}
+	}
+	a.drop()
 }
 
 // watchHeap notes the most that the heap has held.

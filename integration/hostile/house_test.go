@@ -22,7 +22,7 @@ const (
 	allowance = 8 << 20   // of that, to the hostile member
 )
 
-// house is a node on a network in memory, with a depot on a disk in memory.
+// house is a node on a network in memory.
 type house struct {
 	net   *memnet.Net
 	node  *memnet.Node
@@ -31,14 +31,13 @@ type house struct {
 	swarm crypt.ID
 }
 
-func newHouse(t testing.TB) *house {
+// newHouse has its depot in a folder of a disk, which is one in memory mostly.
+func newHouse(t testing.TB, disk vfs.FS, dir string, limits wire.Limits) *house {
 	h := &house{net: memnet.New(1), door: &door{}, swarm: crypt.Sum([]byte("swarm"))}
 	var err error
-	h.depot, err = depot.Open(depot.Config{FS: vfs.NewMem(), Dir: "depot", Capacity: capacity, Memory: 49 << 20})
+	h.depot, err = depot.Open(depot.Config{FS: disk, Dir: dir, Capacity: capacity, Memory: 49 << 20})
 	check(t, err)
-	limits := wire.DefaultLimits()
 	limits.TotalBytes = 48 << 20
-	limits.StrangerRate, limits.StrangerBurst = 1e6, 1e6 // so that messages get as far as they can
 	server := wire.NewServer(wire.ServerConfig{
 		Swarm: h.swarm, Depot: shards{h.depot}, Keeper: h.depot, Door: h.door, Limits: limits, Errors: told,
 		Info: func(context.Context, crypt.OwnerKey) (wire.Info, error) {
@@ -53,6 +52,13 @@ func newHouse(t testing.TB) *house {
 		check(t, h.depot.Close())
 	})
 	return h
+}
+
+// patient are limits under which a stranger's messages get as far as they can.
+func patient() wire.Limits {
+	l := wire.DefaultLimits()
+	l.StrangerRate, l.StrangerBurst = 1e6, 1e6
+	return l
 }
 
 // shards is a depot as the server takes it.
@@ -173,7 +179,6 @@ func (h *house) honest(ctx context.Context, t testing.TB, name string, size int,
 		}
 		if err == nil {
 			round()
-			time.Sleep(2 * time.Millisecond) // he has other things to do, and the test is to end
 		} else if ctx.Err() == nil {
 			t.Errorf("%s, an honest member: %v", name, err)
 			return

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/hammockfs/hammock/crypt"
 	"github.com/hammockfs/hammock/net/wire"
 )
@@ -30,7 +32,7 @@ func (h *house) say(ctx context.Context, t *testing.T, from wire.Remote, proto s
 // has put again since, and an older head of his. From whomever it comes, himself
 // included, it changes nothing.
 func TestReplays(t *testing.T) {
-	h, ctx := newHouse(t), t.Context()
+	h, ctx := newHouse(t, vfs.NewMem(), "depot", patient()), t.Context()
 	ben, mallory := newPerson(t), newPerson(t)
 	owner := ben.root.Owner()
 	self := wire.Remote{Peer: "ben", Owner: owner, Device: ben.device.Key()}
