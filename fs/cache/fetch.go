@@ -114,6 +114,10 @@ func (c *Cache) bring(ctx context.Context, s *stripe, want span) (stored bool, e
 				return false, ctx.Err()
 			}
 		}
+		if ctx.Err() != nil { // nobody waits: then nothing is asked for
+			s.mu.Unlock()
+			return false, fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
+		}
 		f := &coming{span: s.next(want), done: make(chan struct{})}
 		s.coming = append(s.coming, f)
 		s.mu.Unlock()
@@ -220,6 +224,9 @@ func (c *Cache) fetchSpan(ctx context.Context, s *stripe, f *coming) (stored boo
 func (c *Cache) fetchInto(ctx context.Context, number uint64, buf []byte, off int) error {
 	if c.cfg.Remote == nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, errNoRemote)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	b, err := c.cfg.Remote.Fetch(ctx, number, off, len(buf), buf[:0:len(buf)])
 	if err != nil {

@@ -257,6 +257,28 @@ func TestNoRoomToKeep(t *testing.T) {
 	}
 }
 
+// TestNobodyWaits reads for somebody who waits for nothing: what is here comes,
+// and stores are not asked for the rest.
+func TestNobodyWaits(t *testing.T) {
+	r := newRig(t, nil)
+	p := random(1, 100_000)
+	ref := r.put(ClassData, p)
+	r.place()
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	if got, err := r.Get(over, &ref, nil); err != nil || !bytes.Equal(got, p) {
+		t.Error("what is here does not come:", err)
+	}
+	r.drop()
+	if _, err := r.Get(over, &ref, nil); !errors.Is(err, ErrUnreachable) || !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if fetches, _ := r.stores.counts(); fetches != 0 {
+		t.Errorf("%d fetches", fetches)
+	}
+	r.want(ref, p)
+}
+
 func TestPrefetch(t *testing.T) {
 	r := newRig(t, nil)
 	var refs []crypt.Ref

@@ -26,22 +26,45 @@ func (h *handle) synced() bool { return h.flags&openDSync != 0 }
 // files is the table of open files, by the handle that the kernel has. Handles
 // are never used twice.
 type files struct {
-	mu      sync.RWMutex
-	open    map[uint64]*handle
-	writers map[uint64]int // inode -> how many handles may write
-	last    uint64
+	mu    sync.RWMutex
+	open  map[uint64]*handle
+	uses  map[uint64]*uses // of each inode that is open
+	given map[uint64]bool  // inodes whose bytes the kernel has; see give
+	last  uint64
 }
 
-func newFiles() files { return files{open: map[uint64]*handle{}, writers: map[uint64]int{}} }
+// uses is how an inode is open.
+type uses struct {
+	handles, writers int
+	giving           chan struct{} // closed when its bytes have been given; nil if they are not just now
+}
 
+func newFiles() files {
+	return files{open: map[uint64]*handle{}, uses: map[uint64]*uses{}, given: map[uint64]bool{}}
+}
+
+// add makes a handle. It waits while the bytes of the inode are given to the
+// kernel: nobody may use it then.
 func (t *files) add(f *volume.File, flags uint32) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for u := t.uses[f.Ino()]; u != nil && u.giving != nil; u = t.uses[f.Ino()] {
+		giving := u.giving
+		t.mu.Unlock()
+		<-giving
+		t.mu.Lock()
+	}
 	t.last++
 	h := &handle{f, flags}
 	t.open[t.last] = h
+	u := t.uses[f.Ino()]
+	if u == nil {
+		u = &uses{}
+		t.uses[f.Ino()] = u
+	}
+	u.handles++
 	if h.writes() {
-		t.writers[f.Ino()]++
+		u.writers++
 	}
 	return t.last
 }
@@ -51,7 +74,8 @@ func (t *files) add(f *volume.File, flags uint32) uint64 {
 func (t *files) written(ino uint64) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.writers[ino] > 0
+	u := t.uses[ino]
+	return u != nil && u.writers > 0
 }
 
 func (t *files) get(fh uint64) *handle {
@@ -68,10 +92,13 @@ func (t *files) remove(fh uint64) *handle {
 		return nil
 	}
 	delete(t.open, fh)
+	u := t.uses[h.Ino()]
+	if u.handles--; u.handles == 0 {
+		delete(t.uses, h.Ino())
+	}
 	if h.writes() {
-		if t.writers[h.Ino()]--; t.writers[h.Ino()] == 0 {
-			delete(t.writers, h.Ino())
-		}
+		u.writers--
+		delete(t.given, h.Ino()) // what was written may not be in its memory
 	}
 	return h
 }
@@ -84,7 +111,7 @@ func (t *files) drain() (list []*handle) {
 		list = append(list, h)
 	}
 	clear(t.open)
-	clear(t.writers)
+	clear(t.uses)
 	return list
 }
 
@@ -100,6 +127,9 @@ func (s *Server) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 		f.KillPriv()
 	}
 	s.opened(f, in.Flags, out)
+	if in.Flags&syscall.O_ACCMODE == syscall.O_RDONLY {
+		s.give(f)
+	}
 	return fuse.OK
 }
 

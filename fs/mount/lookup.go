@@ -29,4 +29,7 @@ func (s *Server) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, o
 
 // Forget implements fuse.RawFileSystem. The volume counts no references, so
 // their number does not matter.
-func (s *Server) Forget(ino, _ uint64) { s.volume.Forget(ino) }
+func (s *Server) Forget(ino, _ uint64) {
+	s.files.forget(ino)
+	s.volume.Forget(ino)
+}

@@ -26,7 +26,7 @@ var programs = map[string]func(*testing.T, string){
 	"read only": inReadOnly, "refused remount": inRemounted, "flags": inFlags, "denied": inDenied, "prepare": inPrepare, "other user": inOtherUser,
 	"access times": inAccessTimes, "no access times": inNoAccessTimes, "access times of files": inFileAccessTimes,
 	"sync": inSync, "dirsync": inDirSync, "synced handles": inSyncedHandles, "owners": inOwners, "map": inMap, "user's folder": inUsersFolder, "a user's mount": inUsersMount,
-	"kernel's map": inKernelMap, "made through the kernel's map": inKernelMapped,
+	"given": inGiven, "kernel's map": inKernelMap, "made through the kernel's map": inKernelMapped,
 }
 
 // TestProgram is what the other process does.

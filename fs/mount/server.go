@@ -55,6 +55,7 @@ type Server struct {
 	log    *slog.Logger
 	dir    string
 	files  files
+	gives  bool          // the bytes of small files, before they are asked for
 	limit  time.Duration // of a request's wait for stores
 	crowd  crowd
 	late   lateness
@@ -117,7 +118,7 @@ func unmounted(ctx context.Context, cfg *Config, o *Options, dir string) *Server
 	s := &Server{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		volume:        cfg.Volume, log: cfg.Log, dir: dir,
-		files: newFiles(), limit: cmp.Or(cfg.Limit, waitLimit), served: make(chan struct{}),
+		files: newFiles(), gives: !o.Atime && !o.Writeback, limit: cmp.Or(cfg.Limit, waitLimit), served: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
