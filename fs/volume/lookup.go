@@ -92,7 +92,18 @@ func (v *Volume) ReadDir(ctx context.Context, dir, after uint64, n int) ([]Entry
 		return nil, err
 	}
 	defer v.put(in)
-	return v.db.ReadDir(ctx, dir, after, n)
+	if in.absent.behind(after) {
+		return nil, nil
+	}
+	added := in.absent.begin()
+	list, err := v.db.ReadDir(ctx, dir, after, n)
+	if err == nil && len(list) < n {
+		if len(list) > 0 {
+			after = list[len(list)-1].Cookie
+		}
+		in.absent.noteLast(after, added)
+	}
+	return list, err
 }
 
 // Parent returns the directory that a directory is in; the root is its own.
