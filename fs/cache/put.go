@@ -25,11 +25,7 @@ func (c *Cache) Put(ctx context.Context, class uint8, plain []byte) (crypt.Ref, 
 	if err := ctx.Err(); err != nil {
 		return crypt.Ref{}, err
 	}
-	shared := c.cfg.Shared != nil && class == ClassData && len(plain) >= SharedMin
-	sealer := c.cfg.Sealer
-	if shared {
-		sealer = c.cfg.Shared
-	}
+	sealer, shared := c.sealer(class, plain)
 	k := sealer.Key(plain)
 	if class != ClassData {
 		return c.store(class, sealer, plain, k, false)
@@ -51,6 +47,24 @@ func (c *Cache) Put(ctx context.Context, class uint8, plain []byte) (crypt.Ref, 
 		}
 		return r, err
 	})
+}
+
+// sealer is what seals a chunk, and whether that is the shared one.
+func (c *Cache) sealer(class uint8, plain []byte) (*crypt.Sealer, bool) {
+	if c.cfg.Shared != nil && class == ClassData && len(plain) >= SharedMin {
+		return c.cfg.Shared, true
+	}
+	return c.cfg.Sealer, false
+}
+
+// Find is Put for data that is here or on stores already; it stores nothing.
+func (c *Cache) Find(plain []byte) (crypt.Ref, bool) {
+	if c.cfg.Index == nil || len(plain) == 0 || len(plain) > crypt.MaxChunk {
+		return crypt.Ref{}, false
+	}
+	sealer, _ := c.sealer(ClassData, plain)
+	k := sealer.Key(plain)
+	return c.known(crypt.DedupID(k), k, len(plain))
 }
 
 // known asks the dedup index for a chunk whose stripe is here or on stores.

@@ -136,7 +136,11 @@ func (v *Volume) advance(ctx context.Context, in *inode, wait bool) error {
 
 // Flush commits what has been written: when it returns, the bytes survive the
 // death of this process.
-func (f *File) Flush(ctx context.Context) error {
+func (f *File) Flush(ctx context.Context) error { return f.flush(ctx, true) }
+
+// flush is Flush. What closes is not synced next, as a rule, and may go where a
+// sync would cost more.
+func (f *File) flush(ctx context.Context, closes bool) error {
 	in := f.in
 	in.mu.RLock()
 	clean := !in.changed && in.file.pending() == 0 && in.file.changed == 0 && len(in.file.edits) == 0
@@ -146,13 +150,18 @@ func (f *File) Flush(ctx context.Context) error {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if closes {
+		if err := f.v.settleWhole(ctx, in); err != nil {
+			return err
+		}
+	}
 	return f.v.commit(ctx, in)
 }
 
 // Fsync commits what has been written and returns when it survives a power
 // cut.
 func (f *File) Fsync(ctx context.Context) error {
-	if err := f.Flush(ctx); err != nil {
+	if err := f.flush(ctx, false); err != nil {
 		return err
 	}
 	return f.v.db.Sync(ctx)

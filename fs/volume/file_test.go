@@ -174,6 +174,7 @@ func (m *fileModel) reopen(t *rapid.T) {
 func TestFile(t *testing.T) {
 	checks(t, 5, func(r *rapid.T) {
 		w := newWorld()
+		w.cfg.Small = rapid.SampledFrom([]int64{0, -1}).Draw(r, "small files that may wait")
 		w.open(t)
 		defer w.close(t)
 		m := &fileModel{w: w, f: w.create(t, Root, "f")}

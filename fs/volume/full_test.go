@@ -264,6 +264,7 @@ func TestBudget(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	w := newWorld()
 	w.cfg.Inodes, w.cfg.Dirty, w.cfg.Age = 4, 4<<20, 5*time.Millisecond // states come and go
+	w.cfg.Small = 8 << 10
 	w.open(t)
 	dirs := []uint64{Root, w.mkdir(t, Root, "d1"), w.mkdir(t, Root, "d2")}
 	var workers, behind sync.WaitGroup

@@ -117,7 +117,7 @@ func (v *Volume) remember(attr meta.Inode) *inode {
 	v.inodes[attr.Ino] = in
 	if attr.Flags&flagPages != 0 && attr.Size > inlineData && in.isReg() {
 		if _, ok := v.paged[attr.Ino]; !ok { // its pages are from before a restart
-			v.paged[attr.Ino] = paged{since: v.cfg.Now()}
+			v.wait(attr.Ino, attr.Size)
 		}
 	}
 	return in

@@ -43,7 +43,7 @@ func (v *Volume) recordFile(ctx context.Context, in *inode) error {
 		win.changed = false
 	}
 	if f.hasPages() {
-		v.notePaged(in.ino)
+		v.notePaged(in)
 	}
 	in.attr.Flags = r.attr.Flags
 	f.size, f.blocks = r.attr.Size, r.attr.Blocks

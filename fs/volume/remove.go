@@ -123,9 +123,7 @@ func (v *Volume) drop(ctx context.Context, b *meta.Batch, in *inode, parent *met
 func (v *Volume) discard(in *inode) {
 	v.dirtyBytes.Add(-in.file.drain() - in.file.dirty.clear())
 	in.changed = false
-	v.mu.Lock()
-	delete(v.paged, in.ino)
-	v.mu.Unlock()
+	v.unpaged(in.ino)
 	v.markClean(in)
 }
 

@@ -19,7 +19,8 @@
 // becomes pages if it is small and chunks if it is not (many pages of one window
 // that were written here and there are not small, see slab.go), and one batch in the
 // journal makes the whole file true at once. Pages move into chunks later, in
-// WriteBack, which runs before each checkpoint.
+// WriteBack, which runs before each checkpoint; a small new file whose chunk exists
+// needs none, and where very many come at once none are made (see whole.go).
 //
 // What is not in any layer is a hole, in units of a page (see seek.go). Erasing
 // cuts extents at any byte and drops pages; copying a range cites the same chunks
@@ -87,6 +88,10 @@ type Config struct {
 	Table *chunker.Table
 	// Dirty is how many written bytes may wait in memory; 64 MiB if zero.
 	Dirty int64
+	// Small is how many bytes of new small files may wait for WriteBack as pages,
+	// about; those beyond become chunks when they are closed. 512 KiB if zero, none
+	// if negative.
+	Small int64
 	// Inodes is how many states of clean, closed inodes are remembered;
 	// 65,536 if zero.
 	Inodes int
@@ -120,6 +125,7 @@ type Volume struct {
 	dirty  map[uint64]*inode   // states with something to commit, pinned
 	paged  map[uint64]paged    // inodes whose pages wait for WriteBack
 	loads  map[uint64]*loading // states being read from the records
+	small  int64               // bytes of the small files among paged
 
 	names      names
 	frozen     atomic.Bool
@@ -157,6 +163,9 @@ func Open(ctx context.Context, cfg Config) (*Volume, error) {
 func setDefaults(cfg *Config) {
 	if cfg.Dirty == 0 {
 		cfg.Dirty = 64 << 20
+	}
+	if cfg.Small == 0 {
+		cfg.Small = smallWaiting
 	}
 	if cfg.Inodes == 0 {
 		cfg.Inodes = 1 << 16

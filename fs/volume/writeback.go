@@ -21,16 +21,28 @@ const (
 	manyExtents = 64
 )
 
-// paged says since when an inode has had pages that wait for WriteBack.
+// paged says since when an inode has had pages that wait for WriteBack, and of a
+// small file how long it is.
 type paged struct {
 	since time.Time
+	small int64
 }
 
-// notePaged notes that an inode has pages.
-func (v *Volume) notePaged(ino uint64) {
+// notePaged notes that an inode has pages. in.mu is held.
+func (v *Volume) notePaged(in *inode) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.paged[ino] = paged{since: v.cfg.Now()}
+	v.wait(in.ino, in.attr.Size)
+}
+
+// wait notes that an inode of this size has pages. v.mu is held.
+func (v *Volume) wait(ino, size uint64) {
+	p := paged{since: v.cfg.Now()}
+	if size > inlineData && size < smallData {
+		p.small = int64(size)
+	}
+	v.small += p.small - v.paged[ino].small
+	v.paged[ino] = p
 }
 
 // WriteBack commits everything that is dirty and moves the pages of files that
@@ -121,7 +133,7 @@ func (v *Volume) writeBack(ctx context.Context, ino uint64) error {
 	v.markDirty(in)
 	err = v.eachSpan(ctx, in, func(s *sealing) error { return v.apply(ctx, in, s) })
 	if err != nil {
-		v.notePaged(ino)
+		v.notePaged(in)
 	}
 	return errors.Join(err, v.commit(ctx, in))
 }
@@ -149,6 +161,7 @@ func (v *Volume) eachSpan(ctx context.Context, in *inode, do func(*sealing) erro
 func (v *Volume) unpaged(ino uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.small -= v.paged[ino].small
 	delete(v.paged, ino)
 }
 
