@@ -48,13 +48,16 @@ var scratches = sync.Pool{New: func() any {
 	return &b
 }}
 
+// cores is how many there are for this process. Who mounts tells the runtime of more, later.
+var cores = runtime.GOMAXPROCS(0)
+
 // zstdEncoder and zstdDecoder are pools of their own inside: their EncodeAll and DecodeAll may be called by as many
 // goroutines as there are cores, others wait.
 var (
 	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
 			zstd.WithSingleSegment(true), zstd.WithWindowSize(BlockSize), zstd.WithLowerEncoderMem(true),
-			zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)))
+			zstd.WithEncoderConcurrency(cores))
 		if err != nil {
 			panic(err) // options are constants
 		}
@@ -63,7 +66,7 @@ var (
 	zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 		d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(BlockSize), zstd.WithDecodeAllCapLimit(true),
 			zstd.WithDecoderMaxWindow(BlockSize), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)))
+			zstd.WithDecoderConcurrency(cores))
 		if err != nil {
 			panic(err) // options are constants
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,7 @@ type Cache struct {
 	clock   atomic.Int64 // counts uses of stripes
 	partSeq atomic.Uint64
 	sealing atomic.Int64 // chunks being sealed now
+	cores   int64        // that may seal
 	rot     atomic.Int64
 	fetched atomic.Int64
 	written atomic.Int64
@@ -62,7 +64,7 @@ func Open(cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	c := &Cache{cfg: cfg, stripes: make(map[uint64]*stripe), unsynced: make(map[*stripe]struct{})}
-	c.behind = make(chan struct{}, 1)
+	c.behind, c.cores = make(chan struct{}, 1), int64(runtime.GOMAXPROCS(0))
 	c.list = syncedList{fs: cfg.FS, path: cfg.FS.PathJoin(cfg.Dir, syncedName)}
 	c.handles = handles{fs: cfg.FS, dir: cfg.Dir, limit: cfg.Files, patience: scarceLimit}
 	c.ballast = room.NewBallast(cfg.FS, cfg.Dir, "ballast", cfg.Reserve)

@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"fmt"
-	"runtime"
 
 	"github.com/hammockfs/hammock/crypt"
 	"github.com/hammockfs/hammock/room"
@@ -113,7 +112,7 @@ func (c *Cache) seal(dst []byte, sealer *crypt.Sealer, plain []byte, k crypt.Key
 	effort := crypt.EffortAuto
 	if shared {
 		effort = crypt.EffortNone
-	} else if int(busy) >= max(2, runtime.GOMAXPROCS(0)) {
+	} else if busy >= max(2, c.cores) {
 		effort = crypt.EffortFast
 	}
 	return sealer.Seal(dst, plain, k, effort)
