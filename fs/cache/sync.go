@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Sync puts on disk what has been written to the given stripes, or to all when
@@ -14,15 +16,35 @@ import (
 // over. Syncing what is synced costs next to nothing; several callers that wait
 // for one stripe share one fdatasync.
 func (c *Cache) Sync(ctx context.Context, stripes ...uint64) error {
-	for _, s := range c.toSync(stripes) {
+	return c.syncAll(ctx, c.toSync(stripes))
+}
+
+// syncsAtOnce is how many files are synced at a time. A sync mostly waits for the
+// disk to say that it has flushed, and those that come together share that.
+const syncsAtOnce = 4
+
+// syncAll syncs the stripes of a list, also behind one that cannot be, and returns
+// the first error.
+func (c *Cache) syncAll(ctx context.Context, list []*stripe) error {
+	if len(list) == 0 {
+		return nil
+	}
+	sync := func(s *stripe) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := c.syncStripe(s); err != nil {
-			return err
-		}
+		return c.syncStripe(s)
 	}
-	return nil
+	var others errgroup.Group
+	others.SetLimit(syncsAtOnce - 1)
+	for _, s := range list[1:] {
+		others.Go(func() error { return sync(s) })
+	}
+	err := sync(list[0]) // mostly the only one
+	if failed := others.Wait(); err == nil {
+		err = failed
+	}
+	return err
 }
 
 // toSync picks the stripes with writes that are not on disk yet.

@@ -184,13 +184,8 @@ func (c *Cache) syncBehind() {
 		if len(list) < lag {
 			continue
 		}
-		for _, s := range list {
-			if c.ctx.Err() != nil {
-				return
-			}
-			if err := c.syncStripe(s); err != nil {
-				c.cfg.Log.Error("a stripe could not be synced", "stripe", s.number, "err", err)
-			}
+		if err := c.syncAll(c.ctx, list); err != nil && c.ctx.Err() == nil {
+			c.cfg.Log.Error("a stripe could not be synced", "err", err)
 		}
 	}
 }
