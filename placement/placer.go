@@ -19,7 +19,7 @@ type Config struct {
 	Payloads   Payloads
 	Journal    Journal
 	Pad        func(dst []byte, stripe uint64) // fills the padding of a stripe, the same at every call; nil: zeros
-	Workers    int                             // stripes uploaded at once; default 4
+	Workers    int                             // stripes uploaded at once, if Memory lets them; default 8
 	Memory     int64                           // bytes of all stripes and reads in flight; default 64 MiB
 	HedgeAfter time.Duration                   // a read this late is overtaken; default 200 ms
 	Records    Records                         // nil: nothing is audited, and nothing repaired but what reads find
@@ -36,7 +36,7 @@ type Config struct {
 
 func (c *Config) defaults() {
 	if c.Workers <= 0 {
-		c.Workers = 4
+		c.Workers = 8
 	}
 	if c.Memory <= 0 {
 		c.Memory = 64 << 20
