@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"fmt"
 	"maps"
 	"testing"
 )
@@ -37,5 +38,22 @@ func TestRequestCounts(t *testing.T) {
 		if !maps.Equal(got, tc.want) {
 			t.Errorf("%s of %d files: the kernel asked %v, want %v", tc.work, n, got, tc.want)
 		}
+	}
+}
+
+// TestLargeListing holds that programs which list a directory and look at each
+// entry then, as du does, need not ask for each.
+func TestLargeListing(t *testing.T) {
+	const n = 1000
+	c, dir := mountCounted(t, true)
+	v := c.RawFileSystem.(*Server).volume
+	for i := range n { // the kernel knows nothing of these
+		putFile(t, v, fmt.Sprint("file", i), []byte("x"))
+	}
+	if got := shell(t, dir, `du -a "$D" | wc -l`); got != fmt.Sprint(n+1) {
+		t.Errorf("%s are there", got)
+	}
+	if got := c.counts(); got["LOOKUP"]+got["GETATTR"] > n/100 {
+		t.Errorf("the kernel asked %v for %d files", got, n)
 	}
 }

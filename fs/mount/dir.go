@@ -26,8 +26,12 @@ func (s *Server) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirE
 	return s.list(req, in, func(e fuse.DirEntry) bool { return out.AddDirEntry(e) })
 }
 
-// ReadDirPlus implements fuse.RawFileSystem. An entry whose attributes cannot be
-// had is listed without them, and the kernel asks for it when it needs it.
+// ReadDirPlus implements fuse.RawFileSystem. The kernel always wants attributes
+// (no CAP_READDIRPLUS_AUTO): a name that it was only told costs a request when
+// something is done with it, which is what most programs list for. An entry whose
+// attributes cannot be had is listed without them, and the kernel asks for it when
+// it needs it; so are those of a large directory behind its beginning that would
+// have to be fetched from stores, for who wants just the names.
 func (s *Server) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	return s.readDirPlus(cancel, in, out, fillEntry)
 }
@@ -35,6 +39,10 @@ func (s *Server) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.
 func (s *Server) readDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList, fill func(*fuse.EntryOut, *volume.Attr)) fuse.Status {
 	req := s.request(cancel, &in.InHeader)
 	defer req.end()
+	get := s.volume.GetAttrHere
+	if in.Offset == 0 {
+		get = func(ino uint64) (volume.Attr, error) { return s.volume.GetAttr(req, ino) }
+	}
 	return s.list(req, in, func(e fuse.DirEntry) bool {
 		entry := out.AddDirLookupEntry(e)
 		if entry == nil {
@@ -43,7 +51,7 @@ func (s *Server) readDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.
 		if e.Off <= cookieParent {
 			return true
 		}
-		if a, err := s.volume.GetAttr(req, e.Ino); err == nil {
+		if a, err := get(e.Ino); err == nil {
 			fill(entry, &a)
 		}
 		return true

@@ -227,8 +227,7 @@ func helper() (string, error) {
 // which runs. Who asks for the attributes of what he has opened, as most programs
 // do, waits for as many requests: the answer that it is empty has them.
 func (s *Server) mountOptions(o *Options) *fuse.MountOptions {
-	extra := uint64(fuse.CAP_DONT_MASK | fuse.CAP_READDIRPLUS_AUTO |
-		fuse.CAP_ASYNC_DIO | kernelCapabilities)
+	extra := uint64(fuse.CAP_DONT_MASK | fuse.CAP_ASYNC_DIO | kernelCapabilities)
 	if o.Writeback {
 		extra |= fuse.CAP_WRITEBACK_CACHE
 	}

@@ -70,6 +70,9 @@ func (v *Volume) GetAttr(ctx context.Context, ino uint64) (Attr, error) {
 	return v.stat(ctx, in), nil
 }
 
+// GetAttrHere is GetAttr if nothing must be fetched for it, or waited for.
+func (v *Volume) GetAttrHere(ino uint64) (Attr, error) { return v.GetAttr(nobodyWaits, ino) }
+
 // Readlink returns the target of a symbolic link.
 func (v *Volume) Readlink(ctx context.Context, ino uint64) (string, error) {
 	a, err := v.GetAttr(ctx, ino)
