@@ -188,7 +188,7 @@ func (w *World) judge(proc *process, n *node, p placement.Put) {
 			continue
 		}
 		moved = max(moved, w.nodes[at.store-1].excuse())
-		if w.nodes[at.store-1].unsuspected() {
+		if o.trusts(w.nodes[at.store-1]) {
 			w.fail("owner %d puts shard %d of stripe %d to node %d for nothing: node %d has it", o.id, p.Index, p.Stripe,
 				n.number, at.store)
 		}
@@ -227,14 +227,25 @@ func (w *World) judgeDelete(o *owner, n *node, p placement.Put) {
 	}
 }
 
-// unsuspected says whether an owner could have no reason to move what a node has.
-func (n *node) unsuspected() bool {
-	return n.online && n.lies == honest && n.slow == 0 && time.Since(n.since) > suspicion && time.Since(n.healed) > suspicion
+// trusts says whether an owner could have no reason to move what a node has.
+func (o *owner) trusts(n *node) bool {
+	well := n.since
+	if n.healed.After(well) {
+		well = n.healed
+	}
+	known := o.sessionsSince(int(well.Sub(o.w.start)/day) + 1)
+	return n.online && n.lies == honest && n.slow == 0 && time.Since(well) > suspicion && known > suspicionSessions
 }
 
-// suspicion is how long a node that was away, or slow, may still keep what was put elsewhere meanwhile: an owner that has not
-// had a session since has not told it, and puts what it began to put. One in 200,000 waits for 12 days.
-const suspicion = 12 * 24 * time.Hour
+const day = 24 * time.Hour
+
+// A node that was away, or slow, may still keep what was put elsewhere meanwhile: an owner that has not had a session since has
+// not told it, and puts what it began to put. It has been trusted again after so long, and so many sessions: one gap between two
+// in 200,000 is of twelve days, and twenty owners have 22,000 in three years.
+const (
+	suspicion         = 12 * day
+	suspicionSessions = 3
+)
 
 // judgement is the last look, after the calm: everything is whole, each shard on a machine of its own, and no store keeps a
 // shard that no record has named.
