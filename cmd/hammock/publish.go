@@ -115,6 +115,16 @@ func (p *publisher) note(peer string, head crypt.ID) {
 	p.has[peer] = head
 }
 
+// keeps takes back that a peer has acknowledged a head, if it is not among those
+// that it keeps: it has lost its disk since, or is back with an old one.
+func (p *publisher) keeps(peer string, heads []crypt.Bundle) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.ContainsFunc(heads, func(b crypt.Bundle) bool { return crypt.HeadID(b.Head) == p.has[peer] }) {
+		delete(p.has, peer)
+	}
+}
+
 // errNotPlaced says that a head would lead to nowhere.
 var errNotPlaced = errors.New("what the newest head names is not on peers yet")
 

@@ -21,7 +21,7 @@ func (d *drive) succeeded() error {
 	return nil
 }
 
-// lookForSuccessor asks a keeper that did not take our head whether it has one
+// lookForSuccessor asks a keeper which heads it has, and whether one of them is
 // of a newer device. If so, the volume is frozen: the two would otherwise grow
 // apart without anybody noticing.
 func (d *drive) lookForSuccessor(ctx context.Context, p swarm.Peer) error {
@@ -29,6 +29,7 @@ func (d *drive) lookForSuccessor(ctx context.Context, p swarm.Peer) error {
 	if err != nil {
 		return err
 	}
+	d.heads.keeps(p.ID, bundles)
 	for _, b := range bundles {
 		v, err := b.Parse(time.Time{})
 		if err != nil || v.Head == nil || v.Head.Volume != d.node.genesis.ID() || v.Head.WriterEpoch <= d.node.cert.WriterEpoch {
@@ -43,16 +44,26 @@ func (d *drive) lookForSuccessor(ctx context.Context, p swarm.Peer) error {
 	return nil
 }
 
-// seekSuccessor asks each keeper once, when it is first connected: an old machine
-// that is switched on again should not go on writing until its first head is
-// refused. asked is the keepers that have answered.
-func (d *drive) seekSuccessor(ctx context.Context, asked map[string]bool) {
+// askEvery is how often a keeper is asked what it keeps while it is connected.
+const askEvery = time.Hour
+
+// askKeepers asks each keeper when it is connected, and now and then: an old
+// machine that is switched on again should not go on writing until its first head
+// is refused, and a keeper that lost the newest head gets it again from
+// publishAgain, though nothing changes here for years. asked is when those that
+// are connected have answered.
+func (d *drive) askKeepers(ctx context.Context, asked map[string]time.Time) {
 	for _, p := range keepersOf(d.node.cert.Owner, d.node.swarm.Peers()) {
-		if !p.Connected || asked[p.ID] || d.over.Load() {
+		if !p.Connected {
+			delete(asked, p.ID)
+		}
+		if !p.Connected || d.over.Load() || time.Since(asked[p.ID]) < askEvery {
 			continue
 		}
 		actx, cancel := context.WithTimeout(ctx, waitTimeout)
-		asked[p.ID] = d.lookForSuccessor(actx, p) == nil
+		if d.lookForSuccessor(actx, p) == nil {
+			asked[p.ID] = time.Now()
+		}
 		cancel()
 	}
 }

@@ -84,6 +84,7 @@ func (l *life) restart() {
 	l.r = r
 	if wiped >= 0 {
 		must(l.t, l.repair())
+		must(l.t, l.giveHead(wiped))
 		l.mu.Lock()
 		l.thin = false
 		l.mu.Unlock()
@@ -110,6 +111,18 @@ func (l *life) repair() error {
 	for _, s := range stripes {
 		if err == nil {
 			err = l.r.placer.Repair(ctx, s)
+		}
+	}
+	return err
+}
+
+// giveHead gives a peer the heads that others keep, as drive does when it meets a
+// keeper that has lost them.
+func (l *life) giveHead(wiped int) error {
+	heads, err := l.r.depots[(wiped+1)%peers].Heads(ctx, l.h.root.Owner())
+	for _, b := range heads {
+		if err == nil {
+			err = l.r.depots[wiped].PutHead(ctx, b)
 		}
 	}
 	return err
