@@ -13,6 +13,7 @@ type rush struct {
 	mu      sync.Mutex
 	awaited int64              // bytes that reads under way wait for
 	pace    map[uint32]float64 // by store: how long its reads took for each byte that was awaited beside them, in nanoseconds
+	middle  float64            // the median of pace; 0 while there is none
 }
 
 const (
@@ -49,6 +50,8 @@ func (l *rush) came(store uint32, ahead int64, took time.Duration) {
 		pace = old + (pace-old)/4
 	}
 	l.pace[store] = pace
+	all := slices.Sorted(maps.Values(l.pace))
+	l.middle = all[(len(all)-1)/2]
 }
 
 // explains is how long a read may take for no other reason than that so many bytes were awaited when it began, or are
@@ -56,10 +59,5 @@ func (l *rush) came(store uint32, ahead int64, took time.Duration) {
 func (l *rush) explains(ahead int64) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.pace) == 0 {
-		return 0
-	}
-	all := slices.Sorted(maps.Values(l.pace))
-	middle := all[(len(all)-1)/2]
-	return time.Duration(min(middle*float64(max(ahead, l.awaited)), float64(rushMost)))
+	return time.Duration(min(l.middle*float64(max(ahead, l.awaited)), float64(rushMost)))
 }

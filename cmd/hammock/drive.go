@@ -253,10 +253,10 @@ func (d *drive) housekeeping(ctx context.Context) {
 	defer tick.Stop()
 	last := time.Now()
 	heads := pace{helps: d.helpful, last: last}
-	asked := map[string]time.Time{}
+	ask := map[string]time.Time{}
 	for {
 		watch := d.node.swarm.Watch()
-		d.askKeepers(ctx, asked)
+		d.askKeepers(ctx, ask)
 		if _, err := d.stores.discover(ctx); err != nil && ctx.Err() == nil {
 			d.log.Error("note the swarm's stores", "error", err)
 		}

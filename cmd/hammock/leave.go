@@ -83,7 +83,10 @@ func (m *mounted) leave(ctx context.Context, limit time.Duration, report func(sy
 	if ctx.Err() != nil && !m.isLeft() {
 		return fmt.Errorf("%s stays mounted: %w", m.dir, context.Cause(ctx))
 	}
-	if err := m.unmount(ctx, deadline); err != nil {
+	switch err := m.unmount(ctx, deadline); {
+	case errors.Is(err, mount.ErrElsewhere):
+		return errors.Join(err, m.safety(drained))
+	case err != nil:
 		return err
 	}
 	if drained == nil { // what was written meanwhile

@@ -180,7 +180,7 @@ func (d *drive) send(ctx context.Context, head []byte, list []swarm.Peer) (have 
 			defer cancel()
 			err := d.node.client.Peer(p.ID).PutHead(ctx, d.node.bundle(head))
 			if errors.Is(err, wire.ErrStale) {
-				if serr := d.lookForSuccessor(ctx, p); serr != nil {
+				if serr := d.askKeeper(ctx, p); serr != nil {
 					return serr
 				}
 			}

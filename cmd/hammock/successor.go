@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/hammockfs/hammock/net/swarm"
@@ -21,10 +22,10 @@ func (d *drive) succeeded() error {
 	return nil
 }
 
-// lookForSuccessor asks a keeper which heads it has, and whether one of them is
-// of a newer device. If so, the volume is frozen: the two would otherwise grow
-// apart without anybody noticing.
-func (d *drive) lookForSuccessor(ctx context.Context, p swarm.Peer) error {
+// askKeeper asks a keeper which heads it has. If one of them is of a newer device,
+// the volume is frozen: the two would otherwise grow apart without anybody
+// noticing.
+func (d *drive) askKeeper(ctx context.Context, p swarm.Peer) error {
 	bundles, err := d.node.client.Peer(p.ID).Heads(ctx, d.node.cert.Owner)
 	if err != nil {
 		return err
@@ -44,26 +45,41 @@ func (d *drive) lookForSuccessor(ctx context.Context, p swarm.Peer) error {
 	return nil
 }
 
-// askEvery is how often a keeper is asked what it keeps while it is connected.
-const askEvery = time.Hour
+// A keeper is asked again askEvery after it has answered, and askAgain after it
+// has not.
+const (
+	askEvery = time.Hour
+	askAgain = 10 * time.Second
+)
 
-// askKeepers asks each keeper when it is connected, and now and then: an old
-// machine that is switched on again should not go on writing until its first head
-// is refused, and a keeper that lost the newest head gets it again from
-// publishAgain, though nothing changes here for years. asked is when those that
-// are connected have answered.
-func (d *drive) askKeepers(ctx context.Context, asked map[string]time.Time) {
+// askKeepers asks the keepers whose time it is, each when it is connected and now
+// and then: an old machine that is switched on again should not go on writing until
+// its first head is refused, and a keeper that lost the newest head gets it again
+// from publishAgain, though nothing changes here for years. next is when each that
+// is connected is to be asked.
+func (d *drive) askKeepers(ctx context.Context, next map[string]time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
+	defer cancel()
+	var due []swarm.Peer
 	for _, p := range keepersOf(d.node.cert.Owner, d.node.swarm.Peers()) {
-		if !p.Connected {
-			delete(asked, p.ID)
+		switch {
+		case !p.Connected:
+			delete(next, p.ID)
+		case !d.over.Load() && !time.Now().Before(next[p.ID]):
+			due = append(due, p)
 		}
-		if !p.Connected || d.over.Load() || time.Since(asked[p.ID]) < askEvery {
-			continue
+	}
+	answers := make([]error, len(due))
+	var asking sync.WaitGroup
+	for i, p := range due {
+		asking.Go(func() { answers[i] = d.askKeeper(ctx, p) })
+	}
+	asking.Wait()
+	for i, p := range due {
+		wait := askEvery
+		if answers[i] != nil {
+			wait = askAgain
 		}
-		actx, cancel := context.WithTimeout(ctx, waitTimeout)
-		if d.lookForSuccessor(actx, p) == nil {
-			asked[p.ID] = time.Now()
-		}
-		cancel()
+		next[p.ID] = time.Now().Add(wait)
 	}
 }

@@ -26,25 +26,17 @@ const syncsAtOnce = 4
 // syncAll syncs the stripes of a list, also behind one that cannot be, and returns
 // the first error.
 func (c *Cache) syncAll(ctx context.Context, list []*stripe) error {
-	if len(list) == 0 {
-		return nil
+	var g errgroup.Group
+	g.SetLimit(syncsAtOnce)
+	for _, s := range list {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return c.syncStripe(s)
+		})
 	}
-	sync := func(s *stripe) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return c.syncStripe(s)
-	}
-	var others errgroup.Group
-	others.SetLimit(syncsAtOnce - 1)
-	for _, s := range list[1:] {
-		others.Go(func() error { return sync(s) })
-	}
-	err := sync(list[0]) // mostly the only one
-	if failed := others.Wait(); err == nil {
-		err = failed
-	}
-	return err
+	return g.Wait()
 }
 
 // toSync picks the stripes with writes that are not on disk yet.

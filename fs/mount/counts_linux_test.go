@@ -18,8 +18,8 @@ func TestRequestCounts(t *testing.T) {
 		want map[string]int
 	}{
 		// The kernel asks for the folder's attributes, all of which it forgets when it
-		// changes the folder, and once per file for the capability that a write would
-		// take away. It does not ask for the new file's.
+		// changes the folder. It does not ask for the new file's, and for the capability
+		// that a write would take away only where the file is cut first.
 		{"create", map[string]int{"GETATTR": n, "LOOKUP": n, "CREATE": n, "WRITE": n, "FLUSH": n}},
 		{"overwrite", map[string]int{"GETATTR": 1, "OPEN": n, "SETATTR": n, "GETXATTR": n, "WRITE": n, "FLUSH": n}},
 		// A write makes the kernel forget times and blocks, whatever is answered.

@@ -64,12 +64,14 @@ var nobodyWaits = func() context.Context {
 	return ctx
 }()
 
-// Offer hands all bytes of the file to take, if they fit buf and are on this
-// machine, and says whether they were. The file cannot change before take
-// returns.
+// Offer hands all bytes of the file to take, if they fit buf and can be had now:
+// are on this machine, and nobody changes the file. It says whether they were. The
+// file cannot change before take returns.
 func (f *File) Offer(buf []byte, take func(p []byte) bool) bool {
 	in := f.in
-	in.mu.RLock()
+	if !in.mu.TryRLock() { // whoever has it may wait for stores
+		return false
+	}
 	defer in.mu.RUnlock()
 	size := in.attr.Size
 	if size == 0 || size > uint64(len(buf)) {
