@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -103,6 +104,9 @@ func (a *application) step(s *step) error {
 }
 
 func (a *application) set(space byte, rk []byte, how byte, v []byte) error {
+	if space == spaceNames {
+		a.d.hold(rk)
+	}
 	a.key = append(appendSpace(a.key[:0], space, a.lv.cur.num), rk...)
 	a.val = append(append(a.val[:0], how), v...)
 	a.val = a.d.tagger.TagValue(a.val[:0], a.key, a.val)
@@ -114,6 +118,7 @@ func (a *application) delete(rk []byte) error {
 	if !a.lv.lowerEmpty() && !a.markOf(keyIno(rk)).hides(rk) {
 		return a.set(spaceNames, rk, valueGone, nil)
 	}
+	a.d.held.drop(keyIno(rk), heldBit(rk)&^heldOthers)
 	a.key = append(appendSpace(a.key[:0], spaceNames, a.lv.cur.num), rk...)
 	return a.pb.Delete(a.key, nil)
 }
@@ -158,6 +163,30 @@ func (a *application) remember(im inodeMark) {
 // erase deletes the records of the current generation that m hides, one by one: thousands of range deletions would make
 // every later read slow.
 func (a *application) erase(ino uint64, m mark) error {
+	if set, known := a.d.held.of(ino); known {
+		return a.eraseHeld(ino, m, set)
+	}
+	return a.eraseFound(ino, m)
+}
+
+// eraseHeld deletes without looking what is there.
+func (a *application) eraseHeld(ino uint64, m mark, set holding) error {
+	for rest := set; rest != 0; rest &= rest - 1 {
+		bit := bits.TrailingZeros64(uint64(rest))
+		a.key = heldKey(appendSpace(a.key[:0], spaceNames, a.lv.cur.num), ino, bit)
+		if !m.hides(a.key[spacePrefix:]) {
+			continue
+		}
+		if err := a.pb.Delete(a.key, nil); err != nil {
+			return err
+		}
+		a.d.held.drop(ino, 1<<bit)
+	}
+	return nil
+}
+
+// eraseFound looks for what there is, in the batch and in Pebble.
+func (a *application) eraseFound(ino uint64, m mark) error {
 	if err := a.erasePending(ino, m); err != nil {
 		return err
 	}
@@ -183,6 +212,9 @@ func (a *application) erase(ino uint64, m mark) error {
 				return err
 			}
 		}
+	}
+	if m.removed {
+		a.d.held.drop(ino, ^holding(0))
 	}
 	return a.it.Error()
 }
@@ -238,6 +270,7 @@ func (a *application) freeze(g uint64) error {
 		return fmt.Errorf("%w: generation %d after %d", ErrFormat, g, a.lv.cur.num)
 	}
 	a.lv.frozen, a.lv.cur, a.swap = a.lv.cur, newGeneration(g), true
+	a.d.held.beginGeneration()
 	return a.setLocal(localGenerations, a.generations())
 }
 

@@ -93,9 +93,10 @@ type DB struct {
 	ballast *room.Ballast
 	closed  atomic.Bool
 
-	// commit makes journal order the order of visibility. It guards app and changed.
+	// commit makes journal order the order of visibility. It guards app, held and changed.
 	commit  sync.Mutex
 	app     application
+	held    held
 	changed *changes
 
 	// checkpoint is held for the whole of a checkpoint. It guards pub and folded.

@@ -83,6 +83,7 @@ func openFiles(ctx context.Context, cfg Config) (*DB, error) {
 	d.tnodes = &tableNodes{d: d}
 	d.table = tree.New(d.tnodes, cfg.Memory/16)
 	d.changed = d.newChanges()
+	d.held.begin(0, 0)
 	d.cites.Store(1) // the first flush syncs what former runs left
 	if err := d.openPebble(); err != nil {
 		return nil, err

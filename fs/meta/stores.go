@@ -39,7 +39,9 @@ func (d *DB) reserveSession(ctx context.Context) error {
 	}
 	batch.putLocal(localUnsynced, append(unsynced, b[1:]...))
 	d.commit.Lock()
-	err = d.commitLocked(batch)
+	if err = d.commitLocked(batch); err == nil && !d.held.all {
+		d.held.begin(d.session, 0)
+	}
 	d.commit.Unlock()
 	if err == nil {
 		err = d.Sync(ctx)
