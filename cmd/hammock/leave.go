@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"syscall"
 	"time"
 
 	"github.com/hammockfs/hammock/fs/mount"
@@ -235,8 +234,7 @@ func (m *mounted) mountPoint() string { return m.dir }
 // freeDead takes away the mount of a daemon that died. It says whether there
 // was one.
 func freeDead(dir string) (bool, error) {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(dir, &st); !errors.Is(err, syscall.ENOTCONN) {
+	if !mount.Dead(dir) {
 		return false, nil
 	}
 	_, err := mount.CheckPoint(dir, true)

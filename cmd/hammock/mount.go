@@ -30,7 +30,7 @@ func mountCommand(at func() state) *cobra.Command {
 			"machine is a member of the swarm, and keeps shards for others within --give.\n\n" +
 			"Options for -o: ro, allow_other, nonempty, suid, dev, noexec, relatime (noatime unless said), sync, dirsync,\n" +
 			"sync=peers (fsync returns when peers have the data), writeback, uidmap and gidmap (VOLUME:LOCAL:COUNT, several\n" +
-			"joined by /), idmapped. Words of /etc/fstab that are for others are passed over.",
+			"joined by /), idmapped, uring=off (requests come through the device). Words of /etc/fstab that are for others are passed over.",
 		Args: exactly(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			st := at()

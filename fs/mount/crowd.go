@@ -21,6 +21,7 @@ var errCrowded = errors.New("stores give nothing, and too many others wait for t
 
 // crowd is all reads that wait for something.
 type crowd struct {
+	limit   int // how many may wait
 	mu      sync.Mutex
 	waiting []waiter  // the one that waits longest first; guarded by mu
 	served  time.Time // when the last one had what it waited for; guarded by mu
@@ -64,7 +65,7 @@ func (c *crowd) watch() {
 		c.timer.Stop()
 		c.timer = nil
 	}
-	if len(c.waiting) > crowdLimit {
+	if len(c.waiting) > c.limit {
 		c.timer = time.AfterFunc(time.Until(c.stalled()), c.thin)
 	}
 }
@@ -83,7 +84,7 @@ func (c *crowd) stalled() time.Time {
 func (c *crowd) thin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.waiting) > crowdLimit && !time.Now().Before(c.stalled()) {
+	for len(c.waiting) > c.limit && !time.Now().Before(c.stalled()) {
 		close(c.waiting[0].crowded)
 		c.waiting = c.waiting[1:]
 	}

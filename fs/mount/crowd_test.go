@@ -45,7 +45,7 @@ func crowded(list []*request) (n int) {
 // Where nobody is served, those that wait longest make room for others.
 func TestCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		list := crowdOf(new(crowd), maxBackground)
+		list := crowdOf(&crowd{limit: crowdLimit}, maxBackground)
 		defer endAll(list)
 		time.Sleep(crowdPatience - time.Second)
 		if n := crowded(list); n > 0 {
@@ -65,7 +65,7 @@ func TestCrowd(t *testing.T) {
 // Where one after the other is served, the rest waits for its turn.
 func TestCrowdThatIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := new(crowd)
+		c := &crowd{limit: crowdLimit}
 		served := crowdOf(c, 5)
 		list := crowdOf(c, maxBackground)
 		defer endAll(list)

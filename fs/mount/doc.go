@@ -18,6 +18,9 @@
 // hands down a list it does not count. What the kernel leaves to us is to take
 // set-ID bits and capabilities from files that are changed.
 //
+// Requests come through io_uring where that can be had (see package uring and
+// queues_linux.go), else through the device, and are served by the same code.
+//
 // What mount options ask for beyond that stands in layers before the server, each
 // a fuse.RawFileSystem of its own: see face.
 //

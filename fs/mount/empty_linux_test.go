@@ -92,7 +92,7 @@ func (e *empty) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 }
 
 func (e *empty) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	return fuse.ReadResultData(buf[:min(len(buf), int(in.Size))]), fuse.OK
+	return inPlace(buf[:min(len(buf), int(in.Size))]), fuse.OK
 }
 
 func (e *empty) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
@@ -192,14 +192,16 @@ func mountCounted(t testing.TB, real bool) (*counted, string) {
 	if real {
 		c.RawFileSystem = s.face(o)
 	}
-	opts := s.mountOptions(o)
-	opts.DirectMountStrict, opts.DirectMountFlags = true, o.flags()
-	server, err := fuse.NewServer(c, dir, opts)
-	must(t, err)
-	s.fuse = server
+	return c, mountFront(t, c, s, o)
+}
+
+// mountFront has s serve what front answers, and returns the folder.
+func mountFront(t testing.TB, front fuse.RawFileSystem, s *Server, o *Options) string {
+	s.front = front
+	must(t, s.begin(o, true))
 	closeOnExec()
 	go s.serve()
 	s.raiseReadahead()
 	t.Cleanup(func() { unmount(t, s) })
-	return c, dir
+	return s.dir
 }

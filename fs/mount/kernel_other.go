@@ -4,6 +4,7 @@ package mount
 
 import (
 	"errors"
+	"log/slog"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -23,3 +24,16 @@ func (o *Options) flags() uintptr { return 0 }
 func outsider(*fuse.SetXAttrIn) bool { return false }
 
 func detachDirectly(string) error { return errors.ErrUnsupported }
+
+// queued is how requests come on Linux where it can be had; see there.
+type queued struct{}
+
+func wantQueues(*Options, *slog.Logger) (*queued, error) { return nil, nil }
+
+func (*queued) asked(bool) {}
+
+func (*queued) capability() uint64 { return 0 }
+
+func (q *queued) attached(*fuse.Server) (*queued, error) { return q, nil }
+
+func (*Server) serveQueues() {}

@@ -14,6 +14,8 @@ type Options struct {
 	NonEmpty   bool // the mount point may hold files, which are hidden then
 	SyncPeers  bool // fsync waits until enough peers have the data
 	Writeback  bool // the kernel collects small writes (its writeback cache)
+	// Uring says whether requests come through io_uring.
+	Uring Uring
 	// Suid and Dev allow set-ID programs and device files; both need root.
 	Suid, Dev bool
 	NoExec    bool
@@ -32,6 +34,16 @@ type Options struct {
 	// Source is what lists of mounts call it; "hammock" if empty.
 	Source string
 }
+
+// Uring says whether requests come through io_uring instead of the device.
+type Uring int
+
+// Requests come through io_uring where it can be had, nowhere, or the mount fails.
+const (
+	UringAuto Uring = iota
+	UringOff
+	UringOn
+)
 
 // ErrUnknownOption is the error of ParseOptions for a word that it does not
 // know; it names the word.
@@ -106,7 +118,17 @@ var refused = map[string]string{
 var valued = map[string]func(o *Options, value string) error{
 	"fsname": func(o *Options, value string) error { o.Source = value; return nil },
 	"uidmap": func(o *Options, value string) (err error) { o.UIDs, err = parseIDMap(value); return err },
+	"uring":  func(o *Options, value string) (err error) { o.Uring, err = parseUring(value); return err },
 	"gidmap": func(o *Options, value string) (err error) { o.GIDs, err = parseIDMap(value); return err },
+}
+
+func parseUring(value string) (Uring, error) {
+	for u, word := range []string{UringAuto: "auto", UringOff: "off", UringOn: "on"} {
+		if value == word {
+			return Uring(u), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not auto, on or off", value)
 }
 
 func words(list string) map[string]bool {

@@ -30,6 +30,9 @@ func TestOptionWords(t *testing.T) {
 		"uidmap=1:2,uidmap=1000:1001/7:8:9":     {UIDs: IDMap{{1000, 1001, 1}, {7, 8, 9}}},
 		"suid,dev,exec,default_permissions":     {Suid: true, Dev: true},
 		"user=anna,comment=x y,X-mount.mkdir":   {},
+		"uring=on,uring=off":                    {Uring: UringOff},
+		"uring=auto":                            {},
+		"uring=on":                              {Uring: UringOn},
 		"_netdev,nofail,auto,owner,x-gvfs-hide": {},
 	} {
 		if o, err := ParseOptions(list); err != nil || !reflect.DeepEqual(o, want) {
@@ -48,6 +51,7 @@ func TestOptionWords(t *testing.T) {
 		"uidmap=1:2/5:2":       `"5:2" maps what another part maps already`,
 		"uidmap=1:2:10/5:90":   "maps what another part maps",
 		"uidmap=1:2:3:4":       "is not VOLUME:LOCAL",
+		"uring=yes":            `option uring: "yes" is not auto, on or off`,
 		"uidmap":               "is not VOLUME:LOCAL",
 		"passphrase_file=/etc": `unknown mount option "passphrase_file=/etc"`,
 	} {

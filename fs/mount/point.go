@@ -150,9 +150,18 @@ func inside(path, folder string) bool {
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
+// Dead says whether there is a mount at path whose daemon is dead. Asking for the
+// size of the file system always asks the daemon, while attributes may come from
+// what the kernel remembers. Who asks while the kernel finds out that nobody will
+// answer is told that he was cut off; later ones, that nobody is there.
+func Dead(path string) bool {
+	var st syscall.Statfs_t
+	err := syscall.Statfs(path, &st)
+	return errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, syscall.ECANCELED)
+}
+
 // clearStale unmounts a volume at path whose daemon is dead. It returns nil if
-// there is none. Asking for the size of the file system always asks the daemon,
-// while attributes may come from what the kernel remembers.
+// there is none.
 func clearStale(path string) error {
 	list, err := mounts()
 	if err != nil {
@@ -162,8 +171,7 @@ func clearStale(path string) error {
 	if !ok || !strings.HasPrefix(m.fstype, "fuse.") {
 		return nil
 	}
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(path, &st); !errors.Is(err, syscall.ENOTCONN) {
+	if !Dead(path) {
 		return nil
 	}
 	if m.fstype != fsType {

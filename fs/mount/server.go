@@ -50,21 +50,24 @@ type Config struct {
 type Server struct {
 	fuse.RawFileSystem // answers what is not implemented: ENOSYS
 
-	volume *volume.Volume
-	peers  func(context.Context) error
-	log    *slog.Logger
-	dir    string
-	files  files
-	gives  bool          // the bytes of small files, before they are asked for
-	limit  time.Duration // of a request's wait for stores
-	crowd  crowd
-	late   lateness
-	fuse   *fuse.Server
-	ctx    context.Context // of requests; ends when the last has been served
-	stop   context.CancelFunc
-	taking chan error // result of the attempt to unmount that is under way; nil: none; guarded by takeMu
-	takeMu sync.Mutex
-	served chan struct{}
+	volume  *volume.Volume
+	peers   func(context.Context) error
+	log     *slog.Logger
+	dir     string
+	files   files
+	gives   bool          // the bytes of small files, before they are asked for
+	limit   time.Duration // of a request's wait for stores
+	crowd   crowd
+	late    lateness
+	fuse    *fuse.Server
+	front   fuse.RawFileSystem // what serves requests: see face
+	options *fuse.MountOptions
+	queues  *queued         // through which requests come; nil if they come through the device
+	ctx     context.Context // of requests; ends when the last has been served
+	stop    context.CancelFunc
+	taking  chan error // result of the attempt to unmount that is under way; nil: none; guarded by takeMu
+	takeMu  sync.Mutex
+	served  chan struct{}
 }
 
 // Mount mounts the volume and serves it until it is unmounted, by Unmount or by
@@ -82,7 +85,7 @@ func Mount(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.fuse, err = s.attach(&o, root); err != nil {
+	if err := s.begin(&o, root); err != nil {
 		s.stop()
 		return nil, err
 	}
@@ -94,6 +97,27 @@ func Mount(ctx context.Context, cfg Config) (*Server, error) {
 	s.raiseReadahead()
 	return s, nil
 }
+
+// begin attaches the server, and finds out how requests will come.
+func (s *Server) begin(o *Options, root bool) (err error) {
+	devices.Lock()
+	defer devices.Unlock()
+	if s.queues, err = wantQueues(o, s.log); err != nil {
+		return err
+	}
+	s.fuse, err = s.attach(o, root)
+	s.queues.asked(err == nil)
+	if err != nil {
+		return err
+	}
+	if s.queues, err = s.queues.attached(s.fuse); err != nil {
+		return fmt.Errorf("mount %s: %w", s.dir, errors.Join(err, detach(s.dir)))
+	}
+	return nil
+}
+
+// devices is held by whoever opens the device or looks for those that are open.
+var devices sync.Mutex
 
 func newServer(ctx context.Context, cfg *Config, o *Options) (*Server, error) {
 	if o.SyncPeers && cfg.SyncPeers == nil {
@@ -118,6 +142,7 @@ func unmounted(ctx context.Context, cfg *Config, o *Options, dir string) *Server
 	s := &Server{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		volume:        cfg.Volume, log: cfg.Log, dir: dir,
+		crowd: crowd{limit: crowdLimit},
 		files: newFiles(), gives: !o.Atime && !o.Writeback, limit: cmp.Or(cfg.Limit, waitLimit), served: make(chan struct{}),
 	}
 	if s.log == nil {
@@ -148,6 +173,8 @@ func (s *Server) String() string { return "hammock" }
 
 // checkDevice says in a sentence why FUSE cannot be used here.
 func checkDevice(path string) error {
+	devices.Lock()
+	defer devices.Unlock()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENXIO):
@@ -167,11 +194,15 @@ func checkDevice(path string) error {
 // with the help of fusermount3.
 func (s *Server) attach(o *Options, root bool) (*fuse.Server, error) {
 	opts := s.mountOptions(o)
+	s.options = opts
+	if s.front == nil { // a test may have its own
+		s.front = s.face(o)
+	}
 	var direct error
 	if root {
 		opts.DirectMountStrict, opts.DirectMountFlags = true, o.flags()
 		var server *fuse.Server
-		if server, direct = fuse.NewServer(s.face(o), s.dir, opts); direct == nil {
+		if server, direct = fuse.NewServer(s.front, s.dir, opts); direct == nil {
 			return server, nil
 		}
 		_ = clearStale(s.dir) // if it was mounted and then did not answer
@@ -184,7 +215,7 @@ func (s *Server) attach(o *Options, root bool) (*fuse.Server, error) {
 		return nil, err
 	}
 	opts.Options = append(opts.Options, o.words()...)
-	server, err := fuse.NewServer(s.face(o), s.dir, opts)
+	server, err := fuse.NewServer(s.front, s.dir, opts)
 	if err != nil {
 		_ = clearStale(s.dir)
 		return nil, fmt.Errorf("mount %s: %s (what the helper itself says about it is on standard error, or in the log)",
@@ -227,7 +258,7 @@ func helper() (string, error) {
 // which runs. Who asks for the attributes of what he has opened, as most programs
 // do, waits for as many requests: the answer that it is empty has them.
 func (s *Server) mountOptions(o *Options) *fuse.MountOptions {
-	extra := uint64(fuse.CAP_DONT_MASK | fuse.CAP_ASYNC_DIO | kernelCapabilities)
+	extra := uint64(fuse.CAP_DONT_MASK|fuse.CAP_ASYNC_DIO|kernelCapabilities) | s.queues.capability()
 	if o.Writeback {
 		extra |= fuse.CAP_WRITEBACK_CACHE
 	}
@@ -254,7 +285,10 @@ func (s *Server) panicked(v any) fuse.Status {
 // open: the kernel does not tell when it is unmounted right after a close.
 func (s *Server) serve() {
 	defer close(s.served)
-	s.fuse.Serve()
+	if s.queues != nil {
+		s.serveQueues()
+	}
+	s.fuse.Serve() // of the queues, the end only
 	for _, f := range s.files.drain() {
 		s.status(f.Release(s.ctx), "release", f.Ino())
 	}

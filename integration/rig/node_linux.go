@@ -117,7 +117,7 @@ func Words(printed string) (string, error) {
 // Gone says whether an error is what a program gets from a mount whose daemon
 // was killed.
 func Gone(err error) bool {
-	for _, e := range []error{syscall.ENOTCONN, syscall.ECONNABORTED, syscall.EIO, syscall.EINTR, os.ErrClosed} {
+	for _, e := range []error{syscall.ENOTCONN, syscall.ECONNABORTED, syscall.ECANCELED, syscall.EIO, syscall.EINTR, os.ErrClosed} {
 		if errors.Is(err, e) {
 			return true
 		}
