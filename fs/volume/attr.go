@@ -43,6 +43,9 @@ func (v *Volume) SetAttr(ctx context.Context, ino uint64, s SetAttr) (Attr, erro
 		in.attr = attr
 		return v.stat(ctx, in), nil
 	}
+	if s.timesOnly() && in.wait(&attr) || v.commitWith(ctx, in, &attr) {
+		return v.stat(ctx, in), nil
+	}
 	b := v.db.NewBatch()
 	defer b.Recycle()
 	if s.Mode != nil {
@@ -56,6 +59,40 @@ func (v *Volume) SetAttr(ctx context.Context, ino uint64, s SetAttr) (Attr, erro
 	}
 	in.attr = attr
 	return v.stat(ctx, in), nil
+}
+
+// timesOnly says whether nothing changes but times.
+func (s *SetAttr) timesOnly() bool {
+	return s.Mode == nil && s.UID == nil && s.GID == nil && s.Size == nil && !s.KillPriv
+}
+
+// wait leaves new times of a file to the commit of the bytes that it waits for. in.mu is held exclusively.
+func (in *inode) wait(attr *Attr) bool {
+	if in.file.pending() == 0 {
+		return false
+	}
+	in.attr, in.changed = *attr, true
+	return true
+}
+
+// commitWith commits new attributes of a small file with all its bytes, if those wait: who copies one sets its mode
+// between the last write and the close, which then finds nothing to do. It returns false if the attributes are to be
+// recorded by themselves. in.mu is held exclusively.
+func (v *Volume) commitWith(ctx context.Context, in *inode, attr *Attr) bool {
+	if !in.allDirty() || attr.Flags&flagACL != 0 {
+		return false
+	}
+	old := in.attr
+	in.attr, in.changed = *attr, true
+	err := v.settleWhole(ctx, in)
+	if err == nil {
+		err = v.commit(ctx, in)
+	}
+	if err != nil { // that of the bytes belongs to whoever closes the file
+		in.attr.Mode, in.attr.UID, in.attr.GID = old.Mode, old.UID, old.GID
+		in.attr.Atime, in.attr.Mtime, in.attr.Ctime = old.Atime, old.Mtime, old.Ctime
+	}
+	return err == nil
 }
 
 // apply changes all but the size. ftruncate(2) and truncate(2) change the mtime

@@ -51,10 +51,14 @@ func (v *Volume) wholeChunk(ctx context.Context, buf []byte) (ref crypt.Ref, ok 
 }
 
 // wholeSmall says whether an inode is a small file of which nothing is recorded,
-// and all of it has been written in one piece. in.mu is held.
-func (in *inode) wholeSmall() bool {
+// too large for a record, and all of it has been written in one piece. in.mu is held.
+func (in *inode) wholeSmall() bool { return in.movable() && in.allDirty() }
+
+// allDirty says whether an inode is a small file of which nothing is recorded, and
+// all of it has been written in one piece. in.mu is held.
+func (in *inode) allDirty() bool {
 	f := &in.file
-	if !in.movable() || in.attr.Size >= smallData || in.attr.Flags&(flagPages|flagWindows) != 0 {
+	if in.gone || !in.isReg() || in.attr.Size >= smallData || in.attr.Flags&(flagPages|flagWindows) != 0 {
 		return false
 	}
 	if f.changed > 0 || len(f.edits) > 0 || f.clipped || len(f.sealing) > 0 || len(f.dirty.list) != 1 {

@@ -123,3 +123,69 @@ func TestSmallFileWithoutRoom(t *testing.T) {
 		t.Error("it is not in pages")
 	}
 }
+
+// TestAttributesWithBytes does with a file what who copies one does: its times and its mode are set when it is written
+// and not closed. All of it takes one commit, and what is set is there whatever happens then.
+func TestAttributesWithBytes(t *testing.T) {
+	for _, n := range []int{10, 4096, 60000} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			mem := vfs.NewCrashableMem()
+			w := newWorld()
+			w.fs = mem
+			w.open(t)
+			t.Cleanup(func() { w.close(t) })
+			want := random(uint64(n), n)
+			f := w.create(t, Root, "f")
+			write(t, f, want, 0)
+			before := w.db.Stats().JournalBytes
+			mtime, mode := int64(4711), uint32(0o640)
+			_, err := w.v.SetAttr(ctx, f.Ino(), SetAttr{Mtime: &mtime})
+			must(t, err)
+			if now := w.db.Stats().JournalBytes; now != before {
+				t.Errorf("times alone took %d bytes of the journal", now-before)
+			}
+			_, err = w.v.SetAttr(ctx, f.Ino(), SetAttr{Mode: &mode})
+			must(t, err)
+			set := w.db.Stats().JournalBytes
+			w.killed(t, mem).wantCopy(t, "before the close", f.Ino(), want, mtime, mode)
+			must(t, f.Flush(ctx))
+			if now := w.db.Stats().JournalBytes; now != set {
+				t.Errorf("the close took %d bytes of the journal", now-set)
+			}
+			_, err = w.v.SetAttr(ctx, f.Ino(), SetAttr{Mtime: &mtime})
+			must(t, err)
+			if w.db.Stats().JournalBytes == set {
+				t.Error("times that are set when no bytes wait are not recorded")
+			}
+			release(t, f)
+		})
+	}
+}
+
+// wantCopy fails if a file is not what was made of it.
+func (w *world) wantCopy(t *testing.T, when string, ino uint64, want []byte, mtime int64, mode uint32) {
+	t.Helper()
+	w.wantContent(t, when, ino, want)
+	if a := w.attr(t, ino); a.Mtime != mtime || a.Mode&modePerm != mode {
+		t.Errorf("%s: mtime %d, mode %o, want %d, %o", when, a.Mtime, a.Mode, mtime, mode)
+	}
+}
+
+// TestTimesWaitForClose: times that were set while bytes waited are there with the bytes.
+func TestTimesWaitForClose(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	w := newWorld()
+	w.fs = mem
+	w.open(t)
+	t.Cleanup(func() { w.close(t) })
+	want := random(1, 200_000)
+	f := w.create(t, Root, "f")
+	write(t, f, want, 0)
+	mtime := int64(4711)
+	_, err := w.v.SetAttr(ctx, f.Ino(), SetAttr{Mtime: &mtime})
+	must(t, err)
+	mode := w.attr(t, f.Ino()).Mode & modePerm
+	must(t, f.Flush(ctx))
+	w.killed(t, mem).wantCopy(t, "after the close", f.Ino(), want, mtime, mode)
+	release(t, f)
+}

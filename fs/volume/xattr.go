@@ -235,6 +235,9 @@ func (v *Volume) recordXattrs(ctx context.Context, c *xattrChange) error {
 		c.in.attr, c.in.names = c.attr, c.names
 		return nil
 	}
+	if c.n == 0 && v.commitWith(ctx, c.in, &c.attr) { // a list that says what the mode says
+		return nil
+	}
 	c.in.record(c.b, c.attr)
 	if err := v.db.Commit(ctx, c.b); err != nil {
 		return fmt.Errorf("record extended attributes of inode %d: %w", c.in.ino, err)
