@@ -3,6 +3,7 @@ package crypt
 import (
 	"bytes"
 	"fmt"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -41,12 +42,20 @@ func EncodeCBOR(v any) ([]byte, error) {
 
 // AppendCBOR is EncodeCBOR behind what dst holds.
 func AppendCBOR(dst []byte, v any) ([]byte, error) {
-	buf := bytes.NewBuffer(dst)
-	if err := encMode.MarshalToBuffer(v, buf); err != nil {
+	buf := cborBuffers.Get().(*bytes.Buffer)
+	*buf = *bytes.NewBuffer(dst)
+	err := encMode.MarshalToBuffer(v, buf)
+	b := buf.Bytes()
+	*buf = bytes.Buffer{} // the bytes are the caller's
+	cborBuffers.Put(buf)
+	if err != nil {
 		return dst, fmt.Errorf("encode %T: %w", v, err)
 	}
-	return buf.Bytes(), nil
+	return b, nil
 }
+
+// cborBuffers spares an allocation for each record: what the library is handed escapes.
+var cborBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // DecodeCBOR reads foreign bytes into v. It refuses duplicate keys, tags, indefinite lengths, nesting deeper than 8,
 // arrays and maps of more than 131,072 elements, and anything after the value; each is ErrMalformed. Unknown keys are

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/hammockfs/hammock/crypt"
 )
@@ -93,14 +94,19 @@ func appendInode(dst []byte, i *Inode) ([]byte, error) {
 	if len(i.Target) > MaxTarget {
 		return dst, fmt.Errorf("%w: link target of %d bytes", ErrTooBig, len(i.Target))
 	}
-	v := inodeValue{
+	v := inodeValues.Get().(*inodeValue)
+	defer inodeValues.Put(v)
+	*v = inodeValue{
 		i.Mode, i.UID, i.GID, i.Nlink, i.Rdev, i.Size, i.Blocks, i.Atime, i.Mtime, i.Ctime, i.Btime, i.Parent, nil, i.Flags,
 	}
 	if i.Target != "" {
 		v.Target = []byte(i.Target)
 	}
-	return crypt.AppendCBOR(dst, &v)
+	return crypt.AppendCBOR(dst, v)
 }
+
+// inodeValues lends what is encoded, which escapes.
+var inodeValues = sync.Pool{New: func() any { return new(inodeValue) }}
 
 // ParseInode decodes an inode record of inode ino.
 func ParseInode(ino uint64, value []byte) (Inode, error) {
