@@ -38,6 +38,7 @@ type device struct {
 	card
 	cert   crypt.Certificate
 	id     peer.ID
+	text   string // id as it is written, which takes longer to find than all else of a device
 	raw    []byte
 	hash   crypt.ID
 	signed signed
@@ -84,6 +85,7 @@ func decodeCard(raw []byte) (*device, error) {
 		return nil, fmt.Errorf("read a device's certificate: %w", err)
 	}
 	d.id, err = peerID(d.cert.Device)
+	d.text = d.id.String()
 	return d, err
 }
 

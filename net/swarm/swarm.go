@@ -68,6 +68,7 @@ type Swarm struct {
 	kick   chan struct{} // wakes the loop
 	stops  []func() error
 
+	read   sync.Map   // from the ID of a member's device as it is written to its peer.ID
 	saving sync.Mutex // taken before mu, held over the write of the file
 
 	mu       sync.RWMutex // guards all below; never held over network or disk
@@ -338,15 +339,21 @@ func (s *Swarm) Peers() []Peer {
 
 // Peer tells about one known device of a member, by its peer ID.
 func (s *Swarm) Peer(id string) (Peer, bool) {
-	p, err := peer.Decode(id)
-	if err != nil {
-		return Peer{}, false
+	p, read := s.read.Load(id)
+	if !read {
+		var err error
+		if p, err = peer.Decode(id); err != nil {
+			return Peer{}, false
+		}
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	d := s.known(p)
+	d := s.known(p.(peer.ID))
 	if d == nil {
 		return Peer{}, false
+	}
+	if !read {
+		s.read.Store(d.text, d.id)
 	}
 	return s.peer(d), true
 }
@@ -363,7 +370,7 @@ func (s *Swarm) known(id peer.ID) *device {
 // peer needs s.mu.
 func (s *Swarm) peer(d *device) Peer {
 	p := Peer{
-		ID: d.id.String(), Owner: d.cert.Owner, Device: d.cert.Device,
+		ID: d.text, Owner: d.cert.Owner, Device: d.cert.Device,
 		Machine: d.Machine, Site: d.Site, Name: d.Name, Gives: d.Gives,
 		Addrs: slices.Clone(d.Addrs),
 	}

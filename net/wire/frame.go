@@ -38,8 +38,9 @@ type link struct {
 	r     *bufio.Reader
 	count *counter
 	pace  pace
-	in    []byte // header being read
-	out   []byte // frame being written
+	due   time.Time // the stream's read deadline
+	in    []byte    // header being read
+	out   []byte    // frame being written
 }
 
 func newLink(s Stream, count *counter, p pace) *link {
@@ -62,17 +63,22 @@ func (l *link) await(d time.Duration) error {
 	if l.r.Buffered() > 0 {
 		return nil
 	}
-	if err := l.s.SetReadDeadline(time.Now().Add(d)); err != nil {
+	if err := l.readUntil(time.Now().Add(d)); err != nil {
 		return err
 	}
 	_, err := l.r.Peek(1)
 	return err
 }
 
+func (l *link) readUntil(at time.Time) error {
+	l.due = at
+	return l.s.SetReadDeadline(at)
+}
+
 // readHeader reads length and header within d. The bytes are good until the
 // next call.
 func (l *link) readHeader(d time.Duration) ([]byte, error) {
-	if err := l.s.SetReadDeadline(time.Now().Add(d)); err != nil {
+	if err := l.readUntil(time.Now().Add(d)); err != nil {
 		return nil, err
 	}
 	var size [4]byte
@@ -124,8 +130,11 @@ func (l *link) readBody(p []byte, until time.Time) error {
 			if until.Before(at) {
 				at = until
 			}
-			if err := l.s.SetReadDeadline(at); err != nil {
-				return err
+			// Of a body the deadline moves on in steps: a timer for each 16 KiB costs more than it gives.
+			if at.Before(l.due) || at.Sub(l.due) > l.pace.silence/32 {
+				if err := l.readUntil(at); err != nil {
+					return err
+				}
 			}
 		}
 		n, err := l.r.Read(p[:min(len(p), step)])
