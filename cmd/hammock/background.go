@@ -60,7 +60,7 @@ func runBackground(ctx context.Context, st state, args []string, pass []byte) er
 		cmd.Env = append(cmd.Env, passphraseEnv+"=4")
 	}
 	cmd.SysProcAttr = ownSession()
-	err = cmd.Start()
+	err = startUnhurried(cmd)
 	tell.Close()
 	secret.Close()
 	if err != nil {
