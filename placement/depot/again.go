@@ -85,7 +85,7 @@ func (d *Depot) renew(h hold, generation uint64, at place) (done bool, err error
 	}
 	now := claim{generation: max(generation, was.generation), size: was.size}
 	if now == was {
-		return true, nil // it was synced before its put was answered
+		return true, nil // it was synced before its put was answered, or its record was
 	}
 	b := d.index.batch()
 	if was.trashed != 0 {

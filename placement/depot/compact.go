@@ -168,7 +168,7 @@ func (m *mover) move(l *lying) error {
 	if err != nil || record == nil {
 		return err
 	}
-	seg, off, err := m.d.segments.append(record, n)
+	seg, off, err := m.d.segments.append(record, n, false)
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,10 @@ func (m *mover) read(l *lying, h *head) (record []byte, n int, err error) {
 	}
 	root, outboard := crypt.Outboard(record[n:])
 	if root != l.id {
-		return nil, 0, m.d.drop(l, ErrRotten)
+		if err := m.d.pass(false); err != nil {
+			return nil, 0, err
+		}
+		return nil, 0, m.d.drop(l, ErrRotten, true)
 	}
 	return append(record, outboard...), n, nil
 }
@@ -225,7 +228,7 @@ func (m *mover) flush() error {
 // settle gives back the segments that were appended to.
 func (m *mover) settle() {
 	for i := range m.moved {
-		m.d.segments.settle(m.moved[i].seg)
+		m.d.segments.settle(m.moved[i].seg, m.moved[i].to.off)
 	}
 	m.moved, m.bytes = nil, 0
 }
@@ -264,8 +267,9 @@ func (d *Depot) holders(e *entry) (all []holder, err error) {
 	return all, nil
 }
 
-// drop forgets a shard whose bytes are lost, with all claims on it.
-func (d *Depot) drop(l *lying, why error) error {
+// drop forgets a shard whose bytes are lost, with all claims on it. That has to be synced before anybody puts the same
+// again: see forgetAll.
+func (d *Depot) drop(l *lying, why error, sync bool) error {
 	defer d.lock(l.id)()
 	e, ok, err := d.index.entry(l.id)
 	if err != nil || !ok || e.place != l.place {
@@ -285,7 +289,7 @@ func (d *Depot) drop(l *lying, why error) error {
 		b.delete(h.key())
 		b.delete(h.trashKey(c.trashed))
 	}
-	if err := d.commit(b, false); err != nil {
+	if err := d.commit(b, sync); err != nil {
 		return err
 	}
 	d.segments.account(&l.place, -l.record())

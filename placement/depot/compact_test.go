@@ -133,7 +133,7 @@ func TestChurnAtCapacity(t *testing.T) {
 }
 
 // rot changes a byte in the middle of a shard on the disk.
-func rot(t *testing.T, d *Depot, fs *vfs.MemFS, data []byte) {
+func rot(t *testing.T, d *Depot, fs vfs.FS, data []byte) {
 	t.Helper()
 	e, ok, err := d.index.entry(crypt.Sum(data))
 	if err != nil || !ok {

@@ -63,7 +63,8 @@ func (r *recorder) do(t *testing.T, stripe uint64, stands bool, f func() error) 
 	r.busy[stripe] = true
 	r.mu.Unlock()
 	if err := f(); err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,7 +119,8 @@ func live(t *testing.T, r *recorder, fs vfs.FS) {
 	}
 }
 
-// check opens what a power cut left and looks for everything that was promised.
+// check opens what a power cut left and looks for everything that was promised. Then the power is cut again, so that what
+// the start has done is lost but for what it had to make safe, and all is looked at once more.
 func (c *cut) check() error {
 	cfg := small(c.fs, &clock{})
 	cfg.SegmentSize = 32 << 10
@@ -126,7 +128,25 @@ func (c *cut) check() error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
+	if err := c.kept(d); err != nil {
+		return err
+	}
+	again := small(c.fs.Cut(crashdisk.Loss{}, nil), &clock{})
+	again.SegmentSize = cfg.SegmentSize
+	twice, err := Open(again)
+	if err != nil {
+		return fmt.Errorf("after a second cut: %w", err)
+	}
+	defer func() { _ = twice.Close() }()
+	if err := c.kept(twice); err != nil {
+		return fmt.Errorf("after a second cut: %w", err)
+	}
+	return c.goesOn(cfg, &d)
+}
+
+// kept looks for everything that was promised.
+func (c *cut) kept(d *Depot) error {
 	for stripe, stands := range c.stands {
 		_, ok, err := d.Has(ctx, owner(1), crypt.Sum(content(stripe)))
 		if err != nil || ok != stands {
@@ -149,7 +169,12 @@ func (c *cut) check() error {
 			return fmt.Errorf("head %d, promised %d", got, want)
 		}
 	}
-	// It goes on as if nothing had been, and what lay torn behind the last record does no harm.
+	return nil
+}
+
+// goesOn works with a depot as if nothing had been: what lay torn behind the last record does no harm.
+func (c *cut) goesOn(cfg Config, depot **Depot) (err error) {
+	d := *depot
 	if err := store(d, announce(owner(2), content(999), 999, 1), content(999)); err != nil {
 		return err
 	}
@@ -166,13 +191,61 @@ func (c *cut) check() error {
 	if d, err = Open(cfg); err != nil {
 		return err
 	}
+	*depot = d
 	if again := d.Usage(); again != u {
 		return fmt.Errorf("usage %+v, after a restart %+v", u, again)
 	}
 	return verify(d, owner(2), content(999))
 }
 
-func TestPowerCuts(t *testing.T) {
+// liveAtOnce is a life in which puts, deletes, puts of what was deleted or forgotten, and tidying happen at the same time.
+// What is put has other owners, too, whose claims come and go.
+func liveAtOnce(t *testing.T, r *recorder, fs vfs.FS) {
+	c := &clock{}
+	cfg := small(fs, c)
+	cfg.SegmentSize = 32 << 10
+	d := open(t, cfg)
+	const workers, rounds = 4, 6
+	var all sync.WaitGroup
+	for w := range uint64(workers) {
+		all.Go(func() {
+			for i := range uint64(rounds) {
+				stripe := 10*w + i%3
+				data, generation := content(stripe), i/2+1
+				for o := range byte(2) {
+					if err := store(d, announce(owner(2+o), data, i, 1), data); err != nil {
+						t.Error(err)
+					}
+				}
+				r.do(t, stripe, true, func() error {
+					return store(d, announce(owner(1), data, stripe, generation), data)
+				})
+				if i%2 == 0 {
+					r.do(t, stripe, false, func() error {
+						return d.Delete(ctx, owner(1), crypt.Sum(data), stripe, generation)
+					})
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		for range rounds {
+			c.Advance(TrashTime)
+			if err := d.Tidy(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	all.Wait()
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPowerCuts(t *testing.T)       { testPowerCuts(t, live) }
+func TestPowerCutsAtOnce(t *testing.T) { testPowerCuts(t, liveAtOnce) }
+
+func testPowerCuts(t *testing.T, live func(*testing.T, *recorder, vfs.FS)) {
 	every := 5
 	if testing.Short() {
 		every = 11

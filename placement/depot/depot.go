@@ -9,16 +9,19 @@
 //
 // A put goes through a [Reservation]: space is taken from the owner's allowance, from the depot's capacity and from the
 // disk before the first byte comes; the bytes are checked against the ID, appended, synced together with those of other
-// puts, entered in the index, which is synced too, and only then is the answer yes. [Depot.Delete] moves a claim to the
-// trash, where it rests for seven days; a put of the same takes it out again. When the last claim on a shard is gone, its
+// puts, entered in the index, and only then is the answer yes. [Depot.Delete] moves a claim to the trash, where it rests for seven days; a put of the same takes it out again. When the last claim on a shard is gone, its
 // record is dead; segments less than half of which is alive are rewritten in the background and removed.
 //
 // # Crashes
 //
-// The index is the truth. It is synced after the segments that it points to, and a segment is removed only after the
-// index that no longer points to it has been synced. So at a start every entry has its bytes, and bytes beyond the last
-// entry of a segment are a torn tail that the next record overwrites. Should the index be lost, it is rebuilt from the
-// segments (but not the heads, which their owners send again).
+// The index is the truth, but for puts of late. A put syncs the segment and not the index: its record says all that it
+// does. The index has a [mark] up to which it knows all records, and a start enters what lies behind it (tail.go). What
+// a record does not say is synced: a deletion, a put to a claim that is known, a put after claims were forgotten of
+// which a power cut might bring some back. Before claims are forgotten the mark passes their records, so that these never
+// come back. The index is synced after the segments that it points to, and a segment is removed only after the index that
+// no longer points to it has been synced. So at a start every entry has its bytes, and what lies behind the last record
+// of a segment is torn. Should the index be lost, it is rebuilt from the segments (but not the heads, which their owners
+// send again).
 //
 // # Traps
 //
@@ -61,6 +64,8 @@ const (
 	defaultMemory = 64 << 20
 	// maxSegment is how long a segment gets where the depot is large.
 	maxSegment = 256 << 20
+	// maxTail is how many bytes of segments a start reads at most, or little more, for what the index does not know.
+	maxTail = 64 << 20
 	// tidyEvery is how often the trash is looked through.
 	tidyEvery = 10 * time.Minute
 )
@@ -99,6 +104,10 @@ type Depot struct {
 	ids   [256]sync.Mutex // by first byte of a shard: held from reading its entry to having committed a new one
 	heads sync.Mutex      // the same for heads
 	tidy  sync.Mutex      // one reaping or compaction at a time; taken before ids
+
+	marking sync.RWMutex // held while a mark is found and committed, alone by what must not be undone by another
+	loose   atomic.Bool  // claims were forgotten, and a power cut may bring them back
+	tail    atomic.Int64 // about how many bytes of records have been appended since the index was synced
 
 	mu     sync.Mutex // guards ledger and open; only segments.mu is taken after it
 	ledger ledger

@@ -78,19 +78,22 @@ func TestFailingIndex(t *testing.T) {
 		return nil
 	}
 	inject.Store(&fail)
-	wantErr(t, store(d, announce(owner(1), data, 2, 1), data), ErrClosed)
-	inject.Store(nil)
-	wantErr(t, store(d, announce(owner(1), data, 2, 1), data), ErrClosed)
+	mustStore(t, d, owner(1), data, 2) // its record is safe, and no more is needed
 	wantErr(t, d.Delete(ctx, owner(1), crypt.Sum(before), 1, 1), ErrClosed)
+	inject.Store(nil)
+	wantErr(t, store(d, announce(owner(1), shard(3, 60_000), 3, 1), shard(3, 60_000)), ErrClosed)
 	if err := verify(d, owner(1), before); err != nil {
 		t.Error(err)
 	}
 	_ = d.Close()
 	d = open(t, small(fs, &clock{}))
-	if err := verify(d, owner(1), before); err != nil {
-		t.Error(err)
+	for _, p := range [][]byte{before, data} {
+		wantHas(t, d, owner(1), p, true)
+		if err := verify(d, owner(1), p); err != nil {
+			t.Error(err)
+		}
 	}
-	mustStore(t, d, owner(1), data, 2)
+	mustStore(t, d, owner(1), shard(3, 60_000), 3)
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}

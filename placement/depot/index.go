@@ -19,14 +19,17 @@ import (
 //	c owner shard stripe          claim
 //	t time owner shard stripe     (empty) a claim that went to the trash at that time, in unix nanoseconds
 //	h owner head                  the bundle with that head
+//	m                             mark: how far the index knows the segments
 //	f                             the version of all this; written last when the index is made
 const (
 	keyShard = 's'
 	keyClaim = 'c'
 	keyTrash = 't'
 	keyHead  = 'h'
+	keyMark  = 'm'
 	keyForm  = 'f'
-	form     = 1
+	form     = 2
+	formOld  = 1 // no mark, and no segment that the index does not know to its end
 )
 
 func shardKey(id crypt.ID) []byte { return append([]byte{keyShard}, id[:]...) }

@@ -3,6 +3,7 @@ package depot
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -199,21 +200,24 @@ func (r *Reservation) check(record []byte) ([]byte, error) {
 	return append(record, outboard...), nil
 }
 
-// store appends the record, syncs it, and enters it in the index; all that only if it is not there already.
+// store appends the record, syncs it, and enters it in the index; all that only if it is not there already. A record that
+// could not be synced is left behind for good, for its owner is told that it is not here.
 func (r *Reservation) store(record []byte) error {
 	d := r.d
 	defer d.turns.take(r.put.hold())()
 	if done, err := r.again(record); done || err != nil {
 		return err
 	}
-	seg, off, err := d.segments.append(record, headLen(1))
+	seg, off, err := d.segments.append(record, headLen(1), true)
 	if err != nil {
 		return err
 	}
-	defer d.segments.settle(seg)
-	if err := d.segments.flush(seg); err != nil {
-		return err
+	err = d.segments.flush(seg)
+	if err != nil {
+		d.segments.settle(seg, off)
+		return errors.Join(err, d.pass(true))
 	}
+	defer d.segments.settle(seg, off)
 	at := place{seg: seg.num, off: off, head: uint32(headLen(1)), size: uint32(r.put.Size)}
 	return d.enter(r.put.hold(), r.put.Generation, at)
 }
@@ -244,7 +248,7 @@ func (d *Depot) enter(h hold, generation uint64, at place) error {
 	}
 	b.set(h.key(), now.value())
 	b.set(shardKey(h.id), e.value())
-	if err := d.commit(b, true); err != nil {
+	if err := d.commitPut(b, &at, !mine); err != nil {
 		return err
 	}
 	d.segments.account(&at, at.record())

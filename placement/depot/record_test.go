@@ -3,6 +3,7 @@ package depot
 import (
 	"bytes"
 	"errors"
+	"io"
 	"reflect"
 	"testing"
 
@@ -15,6 +16,19 @@ func sealedRecord(s *salt, data []byte, holders ...holder) []byte {
 	signHead(b, s)
 	_, outboard := crypt.Outboard(data)
 	return append(append(b, data...), outboard...)
+}
+
+// readRecord reads a record and checks all of it but the outboard.
+func readRecord(file io.ReaderAt, s *salt, off, size int64) (head, place, error) {
+	h, at, err := readHead(file, s, off, size)
+	if err != nil {
+		return h, at, err
+	}
+	ok, err := whole(file, &h, at)
+	if err == nil && !ok {
+		err = errRecord
+	}
+	return h, at, err
 }
 
 func TestRecord(t *testing.T) {

@@ -21,13 +21,14 @@ const category vfs.DiskWriteCategory = "hammock-depot"
 type segment struct {
 	num    uint64
 	salt   salt
-	end    int64 // where the next record goes; what lies beyond was never acknowledged
+	end    int64 // where the next record goes; what lies beyond was never acknowledged. Of one of before: its length
 	live   int64 // bytes of records that the index points to
 	file   vfs.File
 	refs   int  // users of file
 	puts   int  // records that are written and not in the index yet: until then they look dead
 	gone   bool // removed from the folder
-	sealed bool // its header cannot be read: nothing is appended
+	sealed bool // its header cannot be read
+	clean  bool // it was there at the start, with nothing behind its last record: it may be continued
 	sync   flusher
 }
 
@@ -45,6 +46,15 @@ type segments struct {
 	next  uint64
 	size  int64 // sum of all ends
 	open  int
+
+	flying map[mark]struct{} // what puts have appended and not settled
+	landed sync.Cond         // flying has fewer; its lock is mu
+}
+
+func newSegments(fs vfs.FS, dir string, target int64) *segments {
+	s := &segments{fs: fs, dir: dir, target: target, all: map[uint64]*segment{}, flying: map[mark]struct{}{}}
+	s.landed.L = &s.mu
+	return s
 }
 
 func (s *segments) path(num uint64) string {
@@ -110,8 +120,8 @@ func (s *segments) release(g *segment) {
 
 // append writes a record, whose beginning is the first n bytes and is signed here, to the active segment and returns
 // where. The bytes are not synced yet. The segment is acquired; hand it to settle when the index knows the record, or
-// will never know it.
-func (s *segments) append(record []byte, n int) (*segment, int64, error) {
+// will never know it. The index's mark does not pass a put until then; a copy that nothing points to is nothing.
+func (s *segments) append(record []byte, n int, put bool) (*segment, int64, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
 	g, err := s.active(int64(len(record)))
@@ -129,13 +139,18 @@ func (s *segments) append(record []byte, n int) (*segment, int64, error) {
 	g.end += int64(len(record))
 	s.size += int64(len(record))
 	g.puts++
+	if put {
+		s.flying[mark{g.num, off}] = struct{}{}
+	}
 	return g, off, nil
 }
 
-// settle says that a record that append wrote is in the index, or never will be.
-func (s *segments) settle(g *segment) {
+// settle says that a record that append wrote at off is in the index, or never will be.
+func (s *segments) settle(g *segment, off int64) {
 	s.mu.Lock()
 	g.puts--
+	delete(s.flying, mark{g.num, off})
+	s.landed.Broadcast()
 	s.mu.Unlock()
 	s.release(g)
 }

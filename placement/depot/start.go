@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -34,7 +33,7 @@ func (d *Depot) start(ctx context.Context) (err error) {
 	if d.index, err = openIndex(patient, index, d.cfg.Files, d.log); err != nil {
 		return fmt.Errorf("open the index (if it is damaged and not just in use, remove %s: it is made anew): %w", index, err)
 	}
-	d.segments = &segments{fs: fs, dir: files, target: d.cfg.SegmentSize, all: map[uint64]*segment{}}
+	d.segments = newSegments(fs, files, d.cfg.SegmentSize)
 	if err = d.agree(); err != nil {
 		return errors.Join(err, d.index.close(), d.segments.close())
 	}
@@ -48,7 +47,7 @@ func (d *Depot) agree() error {
 		return err
 	}
 	made, err := d.index.get([]byte{keyForm}, func(v []byte) error {
-		if len(v) != 1 || v[0] != form {
+		if len(v) != 1 || v[0] != form && v[0] != formOld {
 			return errors.New("the index is of another version of hammock")
 		}
 		return nil
@@ -61,13 +60,19 @@ func (d *Depot) agree() error {
 			return fmt.Errorf("make the index from the segments: %w", err)
 		}
 	}
+	if err := d.catchUp(sizes); err != nil {
+		return err
+	}
 	if err := d.countShards(sizes); err != nil {
 		return err
 	}
 	if err := d.countClaims(); err != nil {
 		return err
 	}
-	return d.clear()
+	if err := d.clear(); err != nil {
+		return err
+	}
+	return d.setMark()
 }
 
 // list loads all segments there are and returns the lengths of their files.
@@ -107,7 +112,7 @@ func (s *segments) load(num uint64, info vfs.FileInfo) error {
 	if _, err := file.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	g := &segment{num: num, end: segmentHeader}
+	g := &segment{num: num, end: max(segmentHeader, info.Size())}
 	g.salt, err = parseSegment(b)
 	g.sealed = err != nil
 	s.all[num] = g
@@ -129,7 +134,6 @@ func (d *Depot) countShards(sizes map[uint64]int64) error {
 		if g := d.segments.all[e.seg]; g != nil {
 			g.live += e.record()
 			if sizes[e.seg] >= e.end() {
-				g.end = max(g.end, e.end())
 				return nil
 			}
 		}
@@ -141,6 +145,9 @@ func (d *Depot) countShards(sizes map[uint64]int64) error {
 			err = d.lose(&lost[i])
 		}
 	}
+	if err == nil && len(lost) > 0 {
+		err = d.sync()
+	}
 	return err
 }
 
@@ -148,7 +155,7 @@ func (d *Depot) countShards(sizes map[uint64]int64) error {
 func (d *Depot) lose(l *lying) error {
 	ledger := d.ledger
 	d.ledger = newLedger()
-	err := d.drop(l, errors.New("its segment is gone or cut off"))
+	err := d.drop(l, errors.New("its segment is gone or cut off"), false)
 	ledger.shards--
 	d.ledger = ledger
 	return err
@@ -170,7 +177,7 @@ func (d *Depot) countClaims() error {
 	})
 }
 
-// clear removes segments that nothing points to, and makes the newest of the others the active one.
+// clear removes segments that nothing points to, and makes the newest of the others the active one, if it may be.
 func (d *Depot) clear() error {
 	var empty []*segment
 	newest := (*segment)(nil)
@@ -187,13 +194,13 @@ func (d *Depot) clear() error {
 			return err
 		}
 	}
-	if newest == nil || newest.sealed {
+	if newest == nil || !newest.clean {
 		return nil
 	}
 	return d.segments.reopen(newest)
 }
 
-// rebuild makes the index of what the segments hold: their records, older ones first, as far as they are whole.
+// rebuild makes the index of what the segments hold: their records, older ones first, those that are whole.
 func (d *Depot) rebuild(sizes map[uint64]int64) error {
 	nums := slices.Sorted(func(yield func(uint64) bool) {
 		for num := range sizes {
@@ -219,25 +226,19 @@ func (d *Depot) rebuild(sizes map[uint64]int64) error {
 	return d.commit(b, true)
 }
 
-// adopt enters the records of a segment in the index, up to the first that is not whole, and returns how many.
+// adopt enters the records of a segment in the index, as far as their beginnings are whole, and returns how many.
 func (d *Depot) adopt(g *segment, size int64) (n int, err error) {
 	if g.sealed {
 		return 0, nil
 	}
-	for off := int64(segmentHeader); ; n++ {
-		h, at, err := readRecord(g.file, &g.salt, off, size)
-		if errors.Is(err, errRecord) {
-			return n, nil
+	return n, scan(g, g.file, segmentHeader, size, func(h *head, at place) error {
+		ok, err := whole(g.file, h, at)
+		if err != nil || !ok {
+			return err
 		}
-		if err != nil {
-			return n, err
-		}
-		at.seg = g.num
-		if err := d.adoptRecord(&h, at); err != nil {
-			return n, err
-		}
-		off = at.end()
-	}
+		n++
+		return d.adoptRecord(h, at)
+	})
 }
 
 // adoptRecord enters one record: it is the newest of its shard, and adds to its holders.
@@ -269,32 +270,4 @@ func (d *Depot) adoptRecord(h *head, at place) error {
 	}
 	b.set(shardKey(h.ID), e.value())
 	return d.commit(b, false)
-}
-
-// readRecord reads the record at off of a segment file of some size and checks all of it. errRecord says that there is
-// none, or not a whole one.
-func readRecord(file io.ReaderAt, s *salt, off, size int64) (h head, at place, err error) {
-	if off < 0 || off > size-recordHeader {
-		return head{}, place{}, errRecord
-	}
-	fixed := make([]byte, recordHeader)
-	if _, err := file.ReadAt(fixed, off); err != nil {
-		return head{}, place{}, err
-	}
-	n, length, err := parseSizes(fixed)
-	if err != nil {
-		return head{}, place{}, err
-	}
-	at = place{off: off, head: uint32(n), size: length}
-	if at.record() > math.MaxInt64-off || at.end() > size {
-		return head{}, place{}, errRecord
-	}
-	b := make([]byte, int64(n)+int64(length))
-	if _, err := file.ReadAt(b, off); err != nil {
-		return head{}, place{}, err
-	}
-	if h, err = parseHead(b[:n], s); err == nil && crypt.Sum(b[n:]) != h.ID {
-		err = errRecord
-	}
-	return h, at, err
 }

@@ -92,18 +92,39 @@ func (d *Depot) reap(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for i := range due {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := d.forget(due[i].hold, due[i].at); err != nil {
-				return fmt.Errorf("reap shard %s: %w", due[i].id, err)
-			}
+		if err := d.forgetAll(ctx, due); err != nil {
+			return err
 		}
 		if len(due) < reapBatch {
 			return nil
 		}
 	}
+}
+
+// forgetAll forgets claims. Their records may be there for long, and a start must not take them for puts that the index
+// does not know: it passes them before. And a put of the same that comes before the index is synced is synced with it,
+// for a power cut that brought the claim back would let its record count for nothing.
+func (d *Depot) forgetAll(ctx context.Context, due []trashed) error {
+	if len(due) == 0 {
+		return nil
+	}
+	if err := d.pass(false); err != nil {
+		return err
+	}
+	d.loose.Store(true)
+	for i := range due {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := d.forget(due[i].hold, due[i].at); err != nil {
+			return fmt.Errorf("reap shard %s: %w", due[i].id, err)
+		}
+	}
+	if err := d.sync(); err != nil {
+		return err
+	}
+	d.loose.Store(false)
+	return nil
 }
 
 // ahead is how far in the future the time of a deletion may lie before it is not believed.
