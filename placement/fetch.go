@@ -48,6 +48,20 @@ func (p *Placer) Fetch(ctx context.Context, stripe uint64, record []byte, off, n
 	return dst[:len(dst)+n], nil
 }
 
+// Lossy says whether a stripe, whose record this is, has lost a data shard or cannot reach it now: to read a part that was in
+// it takes as many bytes as to read the same part of all data shards.
+func (p *Placer) Lossy(record []byte) bool {
+	rec, err := ParseRecord(record)
+	if err != nil || rec.Code.K < 2 {
+		return false
+	}
+	good := map[uint32]bool{}
+	for _, s := range p.stores() {
+		good[s.Number] = s.Online && s.Verdict != VerdictLiar
+	}
+	return slices.ContainsFunc(rec.Shards[:rec.Code.K], func(s Shard) bool { return !good[s.Store] })
+}
+
 // hints gives the record to read by.
 func (p *Placer) hints(ctx context.Context, stripe uint64, record []byte) (*Record, error) {
 	if len(record) > 0 {

@@ -76,6 +76,26 @@ func TestAnyMOfN(t *testing.T) {
 	})
 }
 
+// TestLossy: a stripe has lost a part when a data shard is out of reach; a spare one does not matter.
+func TestLossy(t *testing.T) {
+	w := newWorld(t, 6)
+	p, stop := w.start(w.config())
+	defer stop()
+	w.placeAll(p, 1, 100_000)
+	r := w.record(1)
+	record := r.Append(nil)
+	for i := range r.Shards {
+		w.set(r.Shards[i].Store, func(s *placement.StoreInfo) { s.Online = false })
+		if got := p.Lossy(record); got != (i < r.Code.K) {
+			t.Errorf("without shard %d of %v: %v", i, r.Code, got)
+		}
+		w.set(r.Shards[i].Store, func(s *placement.StoreInfo) { s.Online = true })
+	}
+	if p.Lossy(record) || p.Lossy(record[:3]) {
+		t.Error("a whole stripe, or none, has lost a part")
+	}
+}
+
 func TestFetchReadsLittle(t *testing.T) {
 	w := newWorld(t, 6)
 	cfg := w.config()

@@ -146,7 +146,7 @@ func (d *drive) cacheConfig() cache.Config {
 	cfg := cache.Config{
 		FS: vfs.Default, Dir: n.state.path("cache"), Limit: n.set.Cache, Memory: blockBudget, Files: shareOfFiles(8, 256),
 		Sealer:  crypt.NewSealer(n.keys.VolumeSecrets().Current().ContentKey(), n.genesis.Suite),
-		Numbers: numbers{d}, Index: index{d}, Remote: remote{d}, Known: d.placed, Describe: d.describe,
+		Numbers: numbers{d}, Index: index{d}, Remote: remote{d}, Known: d.placed, Describe: d.describe, Lossy: d.lossy,
 		Target: d.target, OnClosed: func(stripe uint64, class uint8) { d.placer.Enqueue(stripe, class) }, Log: n.log,
 	}
 	cfg.KeepFree, cfg.Reserve = n.state.shares("cache")
@@ -235,6 +235,11 @@ func (d *drive) describe(stripe uint64) (class uint8, payload int) {
 		return 0, 0
 	}
 	return r.Class, int(r.Payload)
+}
+
+func (d *drive) lossy(ctx context.Context, stripe uint64) bool {
+	record, err := d.db.Record(ctx, stripe)
+	return err == nil && d.placer.Lossy(record)
 }
 
 // housekeepingEvery is how often stripes are closed by age and new peers are

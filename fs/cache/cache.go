@@ -52,7 +52,7 @@ type Cache struct {
 	ctx   context.Context // of the goroutines below
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
-	ahead chan job
+	ahead chan absence
 }
 
 // Open lists the stripes that former runs left in cfg.Dir. Those that were made

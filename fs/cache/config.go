@@ -95,6 +95,10 @@ type Config struct {
 	// nil: nothing is known.
 	Describe func(stripe uint64) (class uint8, payload int)
 
+	// Lossy says that some part of a stripe can only be computed from as many bytes
+	// as all of it has. It may wait. nil: none is.
+	Lossy func(ctx context.Context, stripe uint64) bool
+
 	Limit    int64 // sealed bytes on disk
 	Memory   int64 // opened blocks, bytes; at least 1 MiB is used
 	KeepFree int64 // bytes of the disk that are left free: nothing new is taken below that; 0: none

@@ -140,9 +140,9 @@ func (s *stripe) overlapping(want span) *coming {
 
 // next chooses what to fetch first so that want gets present: the missing range
 // that holds its first missing byte, widened where it does not touch what is
-// here or coming. s.mu is held.
+// here or coming, and to what is to be fetched ahead. s.mu is held.
 func (s *stripe) next(want span) span {
-	wide := s.widen(want)
+	wide := s.asPlanned(want, s.widen(want))
 	taken := append(spans(nil), s.have...)
 	for _, f := range s.coming {
 		taken = taken.add(f.from, f.to)
@@ -238,78 +238,4 @@ func (c *Cache) fetchInto(ctx context.Context, number uint64, buf []byte, off in
 	c.fetched.Add(int64(len(b)))
 	copy(buf, b) // onto itself, unless the remote had to allocate
 	return nil
-}
-
-// job is a range to fetch ahead of its use.
-type job struct {
-	stripe uint64
-	span
-}
-
-const (
-	aheadWorkers = 4
-	aheadQueue   = 256
-)
-
-// startPrefetch starts the goroutines that fetch ahead; Close ends them.
-func (c *Cache) startPrefetch() {
-	c.ahead = make(chan job, aheadQueue)
-	for range aheadWorkers {
-		c.wg.Go(func() {
-			for {
-				select {
-				case j := <-c.ahead:
-					c.prefetch(j)
-				case <-c.ctx.Done():
-					return
-				}
-			}
-		})
-	}
-}
-
-// prefetch brings one range into the local file. That it fails shows when
-// somebody needs the bytes.
-func (c *Cache) prefetch(j job) {
-	s := c.find(j.stripe)
-	if s == nil {
-		s = c.newPartial(j.stripe)
-	}
-	if s.partial {
-		_, _ = c.bring(c.ctx, s, j.span)
-	}
-}
-
-// Prefetch begins to fetch what is missing of the chunks and returns at once.
-// Neighbours in a stripe are fetched as one. Requests beyond what can be queued
-// are dropped.
-func (c *Cache) Prefetch(refs []crypt.Ref) {
-	if c.cfg.Remote == nil {
-		return
-	}
-	var j job
-	for i := range refs {
-		r := &refs[i]
-		if checkRef(r) != nil || c.Has(r.Stripe) {
-			continue
-		}
-		from, to := int(r.Offset), int(r.Offset)+r.SealedLen()
-		if j.stripe == r.Stripe && j.to == from && to-j.from <= 2*crypt.MaxChunk {
-			j.to = to
-			continue
-		}
-		c.queue(j)
-		j = job{r.Stripe, span{from, to}}
-	}
-	c.queue(j)
-}
-
-func (c *Cache) queue(j job) {
-	if j.from == j.to {
-		return
-	}
-	select {
-	case c.ahead <- j:
-	default:
-	}
 }

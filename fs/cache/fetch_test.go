@@ -298,6 +298,73 @@ func TestPrefetch(t *testing.T) {
 	}
 }
 
+// TestPrefetchInAnyOrder: what is wanted of a stripe is one fetch, in whatever order it is wanted.
+func TestPrefetchInAnyOrder(t *testing.T) {
+	r := newRig(t, nil)
+	refs := make([]crypt.Ref, 5)
+	for i := range refs {
+		refs[i] = r.put(ClassData, random(uint64(i), 100_000))
+	}
+	r.place()
+	r.drop()
+	r.stores.began = make(chan struct{}, 100)
+	r.Prefetch([]crypt.Ref{refs[3], refs[0], refs[4], refs[1], refs[2]})
+	<-r.stores.began
+	for _, i := range []int{2, 0, 4, 3, 1} {
+		r.want(refs[i], random(uint64(i), 100_000))
+	}
+	if fetches, _ := r.stores.counts(); fetches != 1 {
+		t.Errorf("%d fetches for neighbours", fetches)
+	}
+}
+
+// TestReadOfPlanned: who wants a chunk that is about to be fetched ahead fetches the piece that it is in.
+func TestReadOfPlanned(t *testing.T) {
+	r := newRig(t, nil)
+	r.cfg.Describe = r.stores.describe
+	r.reopen()
+	refs := make([]crypt.Ref, 5)
+	for i := range refs {
+		refs[i] = r.put(ClassData, random(uint64(i), 100_000))
+	}
+	r.place()
+	r.drop()
+	s := r.newPartial(refs[0].Stripe)
+	s.plan([]span{{0, s.payload}})
+	r.want(refs[3], random(3, 100_000))
+	if _, here := r.Local(refs[3].Stripe); !here {
+		t.Error("the rest of what is planned did not come")
+	}
+	s.unplan([]span{{0, s.payload}})
+	if len(s.planned) > 0 {
+		t.Errorf("%v are planned", s.planned)
+	}
+}
+
+// TestPrefetchLossy: of a stripe that has lost shards all is fetched at once, if a quarter of it is wanted.
+func TestPrefetchLossy(t *testing.T) {
+	for wanted, whole := range map[int]bool{1: false, 3: true} {
+		r := newRig(t, func(cfg *Config) {
+			cfg.Lossy = func(context.Context, uint64) bool { return true }
+		})
+		r.cfg.Describe = r.stores.describe
+		r.reopen()
+		refs := make([]crypt.Ref, 8)
+		for i := range refs {
+			refs[i] = r.put(ClassData, random(uint64(i), 100_000))
+		}
+		r.place()
+		r.drop()
+		r.stores.began = make(chan struct{}, 100)
+		r.Prefetch(refs[2 : 2+wanted])
+		<-r.stores.began
+		r.want(refs[2], random(2, 100_000)) // and so it has come
+		if _, here := r.Local(refs[2].Stripe); here != whole {
+			t.Errorf("%d of 8 chunks wanted: all is here: %v", wanted, here)
+		}
+	}
+}
+
 // TestCrash cuts the power after a sync: what was synced opens.
 func TestCrash(t *testing.T) {
 	for seed := range uint64(20) {

@@ -70,6 +70,14 @@ func (s spans) gap(from, to int) (span, bool) {
 	return span{from, to}, true
 }
 
+// end returns where the last range ends, 0 if there is none.
+func (s spans) end() int {
+	if len(s) == 0 {
+		return 0
+	}
+	return s[len(s)-1].to
+}
+
 // size returns the number of bytes in the set.
 func (s spans) size() (n int) {
 	for _, r := range s {

@@ -48,10 +48,11 @@ type stripe struct {
 	mu      sync.Mutex
 	have    spans
 	coming  []*coming
-	dirty   bool // have differs from the map on disk
-	payload int  // length, 0 if not known
-	lastEnd int  // where the last fetch ended
-	streak  int  // fetches in a row that went on from there
+	planned []span // what is fetched ahead next
+	dirty   bool   // have differs from the map on disk
+	payload int    // length, 0 if not known
+	lastEnd int    // where the last fetch ended
+	streak  int    // fetches in a row that went on from there
 }
 
 // coming is a range that a goroutine is fetching.

@@ -27,7 +27,7 @@ type content struct {
 	pages   map[uint64]*pageBits // window number -> the pages that exist, recorded or in edits
 	known   bool                 // pages has been filled in
 
-	next uint64 // guarded by cached: where a sequential reader would go on
+	reader progress // guarded by cached
 }
 
 // pending is how many written bytes are not in pages or windows yet.

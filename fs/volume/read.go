@@ -11,13 +11,8 @@ import (
 	"github.com/hammockfs/hammock/fs/meta"
 )
 
-const (
-	// readers is how many chunks of one read are opened at a time.
-	readers = 4
-	// ahead is how far in front of a sequential reader chunks are fetched, in
-	// bytes.
-	ahead = 8 << 20
-)
+// readers is how many chunks of one read are opened at a time.
+const readers = 4
 
 // piece is a part of a read that comes from a sealed chunk.
 type piece struct {
@@ -195,31 +190,4 @@ func (r *reading) open() error {
 		})
 	}
 	return g.Wait()
-}
-
-// readAhead returns the chunks that a sequential reader will want next, once
-// for each half of the distance. in.mu is held.
-func (v *Volume) readAhead(ctx context.Context, in *inode, off uint64, n int) []crypt.Ref {
-	f := &in.file
-	end := off + uint64(n)
-	f.cached.Lock()
-	sequential := off != 0 && off == f.next
-	f.next = end
-	f.cached.Unlock()
-	const step = ahead / 2
-	if !sequential || off/step == end/step || end >= in.attr.Size {
-		return nil
-	}
-	var refs []crypt.Ref
-	from := (end/step + 1) * step
-	for w := from / meta.Window; w*meta.Window < min(from+step, in.attr.Size); w++ {
-		win, err := v.window(ctx, in, w)
-		if err != nil {
-			return refs
-		}
-		for i := range win.extents {
-			refs = append(refs, win.extents[i].Ref)
-		}
-	}
-	return refs
 }
