@@ -57,7 +57,9 @@ func (f *content) waiting() map[uint64]*pageBits {
 		mark(r.off, r.end())
 	}
 	for _, s := range f.sealing {
-		mark(s.off, s.off+uint64(len(s.buf)))
+		for _, r := range s.taken.list {
+			mark(r.off, r.end())
+		}
 	}
 	return all
 }

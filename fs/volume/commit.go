@@ -82,6 +82,7 @@ func (v *Volume) settlePages(ctx context.Context, in *inode) error {
 	}
 	f.solid = max(f.solid, f.dirty.list[len(f.dirty.list)-1].end())
 	v.dirtyBytes.Add(-f.dirty.clear())
+	f.eager = 0
 	return nil
 }
 

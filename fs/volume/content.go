@@ -12,6 +12,8 @@ import (
 type content struct {
 	dirty   runs
 	sealing []*sealing // oldest first
+	hand    uint64     // where the next pages are taken for sealing that were written here and there
+	eager   int64      // how many dirty bytes it takes before such are looked for again
 	sealed  uint64     // where the last sealed run ended, if something was sealed since the last commit
 	solid   uint64     // the size that recorded (or soon to be recorded) bytes bear out
 	size    uint64     // as recorded
@@ -34,7 +36,7 @@ type content struct {
 func (f *content) pending() int64 {
 	n := f.dirty.bytes
 	for _, s := range f.sealing {
-		n += int64(len(s.buf))
+		n += s.taken.bytes
 	}
 	return n
 }

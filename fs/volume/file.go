@@ -110,8 +110,12 @@ func (v *Volume) write(ctx context.Context, in *inode, p []byte, off uint64) err
 	in.attr.Mtime, in.attr.Ctime = now, now
 	in.changed = true
 	v.markDirty(in)
-	if len(r.buf) >= sealAt && len(f.sealing) < maxSealing {
+	switch {
+	case len(f.sealing) >= maxSealing:
+	case len(r.buf) >= sealAt:
 		v.startSealing(in, r)
+	default:
+		v.startScattered(in)
 	}
 	return nil
 }

@@ -99,8 +99,7 @@ func (r *reading) sealing(i int, p []byte, off uint64) {
 		return
 	}
 	s := r.in.file.sealing[i]
-	one := runs{list: []*run{{off: s.off, buf: s.buf}}}
-	one.read(p, off, func(p []byte, off uint64) { r.sealing(i-1, p, off) })
+	s.taken.read(p, off, func(p []byte, off uint64) { r.sealing(i-1, p, off) })
 }
 
 // recorded reads from pages and windows.

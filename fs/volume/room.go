@@ -17,15 +17,18 @@ const (
 )
 
 // relieve keeps the written bytes in memory within their budget and within what
-// the cache can still take: a file that has much of them commits its own, else
-// everything is committed. The bytes that are about to come have been promised.
+// the cache can still take: what is being sealed of the file is awaited, a file that
+// has much of them commits its own, else everything is committed. The bytes that are about to come have been promised.
 func (v *Volume) relieve(ctx context.Context, in *inode) error {
 	if v.fits() {
 		return nil
 	}
 	in.mu.Lock()
 	var err error
-	if own := in.file.pending(); own > v.cfg.Dirty/4 {
+	if len(in.file.sealing) > 0 { // that may be enough
+		err = v.applySealed(ctx, in, 1)
+	}
+	if err == nil && !v.fits() && in.file.pending() > v.cfg.Dirty/4 {
 		err = v.commit(ctx, in)
 	}
 	in.mu.Unlock()

@@ -23,15 +23,25 @@ const (
 	maxSealing = 2
 )
 
-// sealing is a run that is being cut into chunks and sealed. Its bytes do not
-// change any more; refs and err are set when done is closed.
+// sealing is a run that is being cut into chunks and sealed, or pages from here and
+// there. Its bytes do not change any more; refs and err are set when done is closed.
 type sealing struct {
-	off  uint64
-	buf  []byte
-	ends []int // where its chunks end
-	refs []crypt.Ref
-	err  error
-	done chan struct{}
+	off   uint64
+	buf   []byte
+	pages []touched // what buf holds, if it is no run
+	ends  []int     // where its chunks end
+	refs  []crypt.Ref
+	err   error
+	done  chan struct{}
+	taken runs // of a file's layer: the bytes, where they stand in the file
+}
+
+// free gives its buffers back.
+func (s *sealing) free() {
+	s.taken.clear()
+	if s.pages != nil { // else the buffer was that of the run
+		freeBuf(s.buf)
+	}
 }
 
 // cut finds the chunks of buf: all of it where the run is final, else only
@@ -90,6 +100,7 @@ func (v *Volume) startSealing(in *inode, r *run) {
 	}
 	n := ends[len(ends)-1]
 	s := &sealing{off: r.off, buf: r.buf[:n], ends: ends, done: make(chan struct{})}
+	s.taken = runs{list: []*run{{off: s.off, buf: s.buf}}, bytes: int64(n)}
 	rest := r.buf[n:]
 	in.file.dirty.bytes -= int64(n)
 	if len(rest) == 0 {
@@ -129,7 +140,11 @@ func (v *Volume) applySealed(ctx context.Context, in *inode, n int) error {
 			return ctx.Err()
 		}
 		err := s.err
-		if err == nil {
+		switch {
+		case err != nil:
+		case s.pages != nil:
+			err = v.applyScattered(ctx, in, s)
+		default:
 			err = v.apply(ctx, in, s)
 		}
 		if err != nil {
@@ -137,9 +152,11 @@ func (v *Volume) applySealed(ctx context.Context, in *inode, n int) error {
 			return fmt.Errorf("seal %d bytes of inode %d at %d: %w", len(s.buf), in.ino, s.off, err)
 		}
 		f.sealing = f.sealing[1:]
-		f.sealed = s.off + uint64(len(s.buf))
-		v.dirtyBytes.Add(-int64(len(s.buf)))
-		freeBuf(s.buf)
+		if s.pages == nil {
+			f.sealed = s.off + uint64(len(s.buf))
+		}
+		v.dirtyBytes.Add(-s.taken.bytes)
+		s.free()
 	}
 	return nil
 }
@@ -152,9 +169,10 @@ func (v *Volume) unseal(in *inode) {
 	for i := len(f.sealing) - 1; i >= 0; i-- {
 		s := f.sealing[i]
 		<-s.done
-		grown := f.dirty.under(s.buf, s.off)
-		v.dirtyBytes.Add(grown - int64(len(s.buf)))
-		freeBuf(s.buf)
+		for _, r := range s.taken.list {
+			v.dirtyBytes.Add(f.dirty.under(r.buf, r.off) - int64(len(r.buf)))
+		}
+		s.free()
 	}
 	f.sealing = nil
 }
@@ -211,7 +229,7 @@ func (v *Volume) coverPages(ctx context.Context, in *inode, buf []byte, off uint
 func (f *content) drain() (n int64) {
 	for _, s := range f.sealing {
 		<-s.done
-		n += int64(len(s.buf))
+		n += s.taken.bytes
 	}
 	f.sealing = nil
 	return n

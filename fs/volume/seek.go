@@ -120,7 +120,9 @@ func (v *Volume) present(ctx context.Context, in *inode, w uint64) (pageBits, er
 		mark(f.dirty.list[i].off, f.dirty.list[i].end())
 	}
 	for _, s := range f.sealing {
-		mark(s.off, s.off+uint64(len(s.buf)))
+		for _, r := range s.taken.list {
+			mark(r.off, r.end())
+		}
 	}
 	return all, nil
 }
@@ -160,7 +162,9 @@ func (f *content) windowInMemory(w uint64) (next uint64, ok bool) {
 		reach(f.dirty.list[i].off, f.dirty.list[i].end())
 	}
 	for _, s := range f.sealing {
-		reach(s.off, s.off+uint64(len(s.buf)))
+		for _, r := range s.taken.list {
+			reach(r.off, r.end())
+		}
 	}
 	for x := range f.pages {
 		see(x)

@@ -52,10 +52,7 @@ type slab struct {
 func (v *Volume) settleScattered(ctx context.Context, in *inode, list []touched) (few []touched, err error) {
 	var b slab
 	for len(list) > 0 {
-		n := 1
-		for w := list[0].page / windowPages; n < len(list) && list[n].page/windowPages == w; {
-			n++
-		}
+		n := ofOneWindow(list)
 		if n < slabPages {
 			few = append(few, list[:n]...)
 		} else if err := v.addToSlab(ctx, in, &b, list[:n]); err != nil {
@@ -66,6 +63,15 @@ func (v *Volume) settleScattered(ctx context.Context, in *inode, list []touched)
 	return few, v.settleSlab(ctx, in, &b)
 }
 
+// ofOneWindow is how many of the first pages are of the same window.
+func ofOneWindow(list []touched) int {
+	n := 1
+	for w := list[0].page / windowPages; n < len(list) && list[n].page/windowPages == w; {
+		n++
+	}
+	return n
+}
+
 // addToSlab adds pages of one window, and settles what was there before them if it
 // would be too much.
 func (v *Volume) addToSlab(ctx context.Context, in *inode, b *slab, pages []touched) error {
@@ -74,13 +80,18 @@ func (v *Volume) addToSlab(ctx context.Context, in *inode, b *slab, pages []touc
 			return err
 		}
 	}
+	b.add(pages)
+	return nil
+}
+
+// add adds pages of one window.
+func (b *slab) add(pages []touched) {
 	for len(pages) > 0 {
 		n := min(len(pages), slabChunk)
 		b.pages = append(b.pages, pages[:n]...)
 		b.s.ends = append(b.s.ends, len(b.pages)*meta.Page)
 		pages = pages[n:]
 	}
-	return nil
 }
 
 // settleSlab seals the pages of a slab, makes extents of them, and empties it.

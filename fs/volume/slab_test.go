@@ -2,8 +2,10 @@ package volume
 
 import (
 	"bytes"
+	"cmp"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -140,4 +142,132 @@ func TestScatteredAndThePower(t *testing.T) {
 		release(t, f)
 		w.close(t)
 	}
+}
+
+// TestTakeScattered: what is taken and what stays are the runs that there were, each once.
+func TestTakeScattered(t *testing.T) {
+	for seed := range uint64(10) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		var d runs
+		size := (1 + r.IntN(6)) * meta.Window
+		for range r.IntN(3000) {
+			n := meta.Page
+			if r.IntN(10) == 0 {
+				n = 1 + r.IntN(2*smallData)
+			}
+			d.write(make([]byte, n), uint64(r.IntN(size/meta.Page)*meta.Page))
+		}
+		before, solid := slices.Clone(d.list), uint64(r.IntN(size))
+		bytes := d.bytes
+		taken, next := d.takeScattered(uint64(r.IntN(8)*meta.Window), solid)
+		all := slices.Concat(taken.list, d.list)
+		slices.SortFunc(all, func(a, b *run) int { return cmp.Compare(a.off, b.off) })
+		if !slices.Equal(all, before) || taken.bytes+d.bytes != bytes || next%meta.Window != 0 {
+			t.Fatalf("seed %d: of %d runs %d were taken and %d stayed; bytes %d, %d of %d; next %d",
+				seed, len(before), len(taken.list), len(d.list), taken.bytes, d.bytes, bytes, next)
+		}
+		var sum int64
+		for i, r := range taken.list {
+			sum += int64(len(r.buf))
+			if !r.wholePages() || r.end() > solid || i > 0 && r.off < taken.list[i-1].off {
+				t.Errorf("seed %d: [%d, %d) was taken, below %d", seed, r.off, r.end(), solid)
+			}
+		}
+		if sum != taken.bytes || sum > slabSize*meta.Page {
+			t.Errorf("seed %d: %d bytes were taken, counted as %d", seed, sum, taken.bytes)
+		}
+	}
+}
+
+// TestScatteredInBackground writes here and there until pages are sealed while it goes on, changes what is being
+// sealed in all ways, and looks at what the file shows each time.
+func TestScatteredInBackground(t *testing.T) {
+	for seed := range uint64(2) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		mem := vfs.NewCrashableMem()
+		w := newWorld()
+		w.fs, w.cfg.Dirty = mem, 1<<20
+		w.open(t)
+		f := w.create(t, Root, "f")
+		want := random(seed, 5<<20+777)
+		write(t, f, want, 0)
+		must(t, f.Flush(ctx))
+		began := false
+		for range 8 {
+			scatter(t, r, f, want, 250+r.IntN(200))
+			f.in.mu.RLock()
+			began = began || f.in.file.hand > 0
+			f.in.mu.RUnlock()
+			switch r.IntN(6) {
+			case 0:
+				lo := r.IntN(len(want))
+				hi := lo + r.IntN(min(1<<19, len(want)-lo))
+				must(t, f.Allocate(ctx, int64(lo), int64(hi-lo), AllocPunchHole|AllocKeepSize))
+				clear(want[lo:hi])
+			case 1:
+				want = want[:len(want)-1-r.IntN(1<<18)]
+				truncate(t, w, f.Ino(), uint64(len(want)))
+			case 2:
+				must(t, f.Flush(ctx))
+				w.killed(t, mem).wantContent(t, "after the daemon was killed", f.Ino(), want)
+			}
+			p := make([]byte, 300_000)
+			at := r.IntN(len(want) - len(p))
+			if n, err := f.Read(ctx, p, int64(at)); err != nil || !bytes.Equal(p[:n], want[at:at+len(p)]) {
+				t.Fatalf("seed %d: what is read at %d meanwhile is not what was written, %v", seed, at, err)
+			}
+		}
+		w.wantContent(t, "at the end", f.Ino(), want)
+		if !began {
+			t.Errorf("seed %d: nothing was sealed in the background", seed)
+		}
+		release(t, f)
+		if n := w.v.dirtyBytes.Load(); n != 0 {
+			t.Errorf("seed %d: %d bytes are counted as dirty after the close", seed, n)
+		}
+		w.reopen(t)
+		w.wantContent(t, "after a restart", f.Ino(), want)
+		must(t, fsck(w))
+		w.close(t)
+	}
+}
+
+// TestScatteredWithoutRoom: pages that could not be sealed in the background are dirty again, under what was written
+// since.
+func TestScatteredWithoutRoom(t *testing.T) {
+	w := start(t)
+	f := w.create(t, Root, "f")
+	defer release(t, f)
+	want := random(1, 5<<20)
+	write(t, f, want, 0)
+	must(t, f.Flush(ctx))
+	w.v.cfg.Dirty = 2 << 20
+	r := rand.New(rand.NewPCG(1, 5))
+	in := f.in
+	sealing := func() bool {
+		in.mu.RLock()
+		defer in.mu.RUnlock()
+		return len(in.file.sealing) > 0
+	}
+	for i := 0; !sealing(); i++ {
+		if i > 5000 {
+			t.Fatal("nothing is sealed in the background")
+		}
+		scatter(t, r, f, want, 1)
+	}
+	scatter(t, r, f, want, 20)
+	in.mu.Lock()
+	if len(in.file.sealing) > 0 {
+		<-in.file.sealing[0].done
+		in.file.sealing[0].err = ErrNoSpace
+		wantErr(t, "take what was not sealed", w.v.applySealed(ctx, in, 1), ErrNoSpace)
+	}
+	pending := in.file.pending()
+	in.mu.Unlock()
+	if n := w.v.dirtyBytes.Load(); n != pending {
+		t.Errorf("%d bytes are counted as dirty, %d are", n, pending)
+	}
+	w.wantContent(t, "dirty again", f.Ino(), want)
+	must(t, f.Flush(ctx))
+	w.wantContent(t, "after the close", f.Ino(), want)
 }

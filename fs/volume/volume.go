@@ -15,7 +15,8 @@
 //	pages    small data of at most 4 KiB each, kept in the journal and overlay
 //	windows  extents: which part of which sealed chunk stands where; the rest are holes
 //
-// A long run is sealed while it is still being written; what is left at close
+// A long run is sealed while it is still being written, and so are pages here and there
+// once most of what may wait in memory does (see scatter.go); what is left at close
 // becomes pages if it is small and chunks if it is not (many pages of one window
 // that were written here and there are not small, see slab.go), and one batch in the
 // journal makes the whole file true at once. Pages move into chunks later, in
@@ -133,6 +134,7 @@ type Volume struct {
 	written    atomic.Int64    // bytes that programs have written
 	promised   atomic.Int64    // bytes of writes that have asked for room and are not in dirtyBytes yet
 	sealers    chan struct{}   // one token for each chunk that may be sealed at a time
+	scatters   chan struct{}   // likewise for each time that pages of here and there are
 	maxChunk   int             // the largest chunk, in bytes
 	background context.Context // ends with the volume, for work that no caller waits for
 	stop       context.CancelFunc
@@ -149,6 +151,7 @@ func Open(ctx context.Context, cfg Config) (*Volume, error) {
 		inodes: map[uint64]*inode{}, dirty: map[uint64]*inode{}, paged: map[uint64]paged{},
 		loads:      map[uint64]*loading{},
 		sealers:    make(chan struct{}, runtime.GOMAXPROCS(0)),
+		scatters:   make(chan struct{}, maxScatters),
 		background: bg, stop: stop, maxChunk: cfg.Table.Params().Max,
 	}
 	if err := v.prepare(ctx); err != nil {
