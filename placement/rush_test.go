@@ -83,9 +83,9 @@ func TestFullLine(t *testing.T) {
 		}
 
 		w.faults(w.storesOf(1)[0], storetest.Faults{Silent: true})
-		start, hedged := time.Now(), p.Stats().Hedged
-		w.mustFetch(p, 0, 4<<20)
-		if took := time.Since(start); took > 4*time.Second || p.Stats().Hedged == hedged {
+		start := time.Now()
+		w.mustFetch(p, 0, 4<<20) // without that store, whether it was expected to be late or turned out to be
+		if took := time.Since(start); took > 4*time.Second {
 			t.Errorf("a read beside a silent store took %v", took)
 		}
 		p.Close()
