@@ -34,6 +34,10 @@ func TestEverySliceProvesItself(t *testing.T) {
 				if err != nil || !bytes.Equal(got, data[off:end]) {
 					t.Fatalf("[%d,%d) of %d: %v", off, end, size, err)
 				}
+				same, err := AppendUnchecked(nil, bytes.NewReader(data), tree, int64(size), int64(off), int64(end-off))
+				if err != nil || !bytes.Equal(same, s) {
+					t.Fatalf("[%d,%d) of %d unchecked is another slice: %v", off, end, size, err)
+				}
 				if end == size {
 					break
 				}

@@ -88,6 +88,11 @@ func (s *store) Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, of
 	return size, slice, err
 }
 
+// Quote implements wire.Depot.
+func (s *store) Quote(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error) {
+	return s.Slice(ctx, owner, id, off, n, dst)
+}
+
 // Has implements wire.Depot.
 func (s *store) Has(ctx context.Context, owner crypt.OwnerKey, id crypt.ID) (int64, bool, error) {
 	if err := s.dawdle(ctx); err != nil {

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -108,6 +109,33 @@ func (d *depot) Slice(_ context.Context, owner crypt.OwnerKey, id crypt.ID, off,
 		return size, nil, nil
 	}
 	slice, err := crypt.AppendSlice(dst, bytes.NewReader(s.data), s.outboard, id, size, off, n)
+	if errors.Is(err, crypt.ErrProof) {
+		err = wire.ErrNotFound // rotten
+	}
+	return size, slice, err
+}
+
+// rot alters the first byte of a shard.
+func (d *depot) rot(owner crypt.OwnerKey, id crypt.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.shards[held{owner, id}]
+	s.data = bytes.Clone(s.data)
+	s.data[0] ^= 1
+	d.shards[held{owner, id}] = s
+}
+
+// Quote hands out what is there, right or not.
+func (d *depot) Quote(_ context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error) {
+	s, ok := d.find(owner, id)
+	if !ok {
+		return 0, nil, wire.ErrNotFound
+	}
+	size := int64(len(s.data))
+	if off+n > size {
+		return size, nil, nil
+	}
+	slice, err := crypt.AppendUnchecked(dst, bytes.NewReader(s.data), s.outboard, size, off, n)
 	return size, slice, err
 }
 

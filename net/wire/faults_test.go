@@ -145,18 +145,40 @@ func (w *world) fresh() {
 	w.client = wire.NewClient(w.clientConfig())
 }
 
+// TestRot: a peer that finds out that its bytes have rotted says that it has not got them; one that goes on to send
+// others is a liar.
+func TestRot(t *testing.T) {
+	bubble(t, wire.Limits{}, func(t *testing.T, w *world) {
+		p, data := w.put(t, 1, 100_000)
+		w.depot.rot(w.alice.root.Owner(), p.Shard)
+		_, err := w.bobPeer().ReadRange(t.Context(), p.Shard, 100_000, 0, 100_000, nil)
+		want(t, err, wire.ErrNotFound)
+		got, err := w.bobPeer().ReadRange(t.Context(), p.Shard, 100_000, 65536, 16384, nil)
+		check(t, err)
+		if !bytes.Equal(got, data[65536:65536+16384]) {
+			t.Error("the rest of a rotten shard is wrong")
+		}
+		w.net.Lie("bob", func(_ string, b []byte) { b[len(b)-1] ^= 1 })
+		_, err = w.bobPeer().ReadRange(t.Context(), p.Shard, 100_000, 65536, 16384, nil)
+		want(t, err, wire.ErrWrongBytes)
+	})
+}
+
 // TestLies alters each byte of the replies in turn: what is read is right or
-// an error, and nothing hangs or is kept.
+// an error, and nothing hangs or is kept. A second answer is altered as the first
+// one was.
 func TestLies(t *testing.T) {
 	bubble(t, wire.Limits{}, func(t *testing.T, w *world) {
 		p, data := w.put(t, 1, 20_000)
 		wrong := 0
 		for at := 0; at < 20_300; at += int(stride(int64(at))) {
 			w.fresh()
-			seen := 0
+			seen, lied := 0, false
 			w.net.Lie("bob", func(_ string, b []byte) {
 				if i := at - seen; i >= 0 && i < len(b) {
-					b[i] ^= 0x10
+					b[i], lied = b[i]^0x10, true
+				} else if lied {
+					b[len(b)-1] ^= 0x10
 				}
 				seen += len(b)
 			})

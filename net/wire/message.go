@@ -54,6 +54,7 @@ type request struct {
 	Token       []byte `cbor:"11,keyasint,omitempty"`
 	Certificate []byte `cbor:"12,keyasint,omitempty"`
 	Name        string `cbor:"13,keyasint,omitempty"`
+	Unchecked   bool   `cbor:"14,keyasint,omitempty"`
 }
 
 // reply is the header of a reply.

@@ -84,8 +84,9 @@ func spans(size, off, n int64) []span {
 }
 
 // ReadRange appends the bytes [off, off+n) of a shard of size bytes to dst.
-// They were verified against the shard's ID: what fails is ErrWrongBytes, and
-// then nothing of it is returned. Whole groups of 16 KiB cross the wire.
+// They were verified against the shard's ID, and the peer, which did not do so
+// before, had a second chance to see that they are wrong: what fails then is
+// ErrWrongBytes, and nothing of it is returned. Whole groups of 16 KiB cross the wire.
 // Reading into dst without another allocation takes room for the groups around
 // the range, not for the range alone.
 func (p *Peer) ReadRange(ctx context.Context, id crypt.ID, size, off, n int64, dst []byte) ([]byte, error) {
@@ -104,10 +105,17 @@ func (p *Peer) ReadRange(ctx context.Context, id crypt.ID, size, off, n int64, d
 	}
 	base := len(dst)
 	var got []byte
-	err := through.do(ctx, func(k *call) (err error) {
-		got, err = k.read(id, size, all, slices.Grow(dst, int(whole)))
-		return err
-	})
+	dst = slices.Grow(dst, int(whole))
+	read := func(unchecked bool) error {
+		return through.do(ctx, func(k *call) (err error) {
+			got, err = k.read(id, size, all, dst, unchecked)
+			return err
+		})
+	}
+	err := read(true)
+	if errors.Is(err, ErrWrongBytes) {
+		err = read(false) // it may not have known: then it finds out, and says that it has not got it
+	}
 	if err != nil {
 		return nil, p.wrap(err, "read %d bytes at %d of shard %s from", n, off, id)
 	}
@@ -117,9 +125,9 @@ func (p *Peer) ReadRange(ctx context.Context, id crypt.ID, size, off, n int64, d
 }
 
 // read asks for all spans at once and appends what comes, verified, to dst.
-func (k *call) read(id crypt.ID, size int64, all []span, dst []byte) ([]byte, error) {
+func (k *call) read(id crypt.ID, size int64, all []span, dst []byte, unchecked bool) ([]byte, error) {
 	for _, s := range all {
-		q := request{Code: opGet, Shard: id[:], Size: uint64(size), Offset: uint64(s.off), Length: uint64(s.n)}
+		q := request{Code: opGet, Shard: id[:], Size: uint64(size), Offset: uint64(s.off), Length: uint64(s.n), Unchecked: unchecked}
 		if err := k.ask(&q, nil); err != nil {
 			return nil, err
 		}

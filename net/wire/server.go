@@ -20,6 +20,8 @@ type Depot interface {
 	// Slice appends the Bao slice of whole groups of a shard that owner holds
 	// here to dst, and says the size of the whole shard.
 	Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (size int64, slice []byte, err error)
+	// Quote is Slice that need not look whether the bytes are still right.
+	Quote(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (size int64, slice []byte, err error)
 	Has(ctx context.Context, owner crypt.OwnerKey, id crypt.ID) (size int64, ok bool, err error)
 	Delete(ctx context.Context, owner crypt.OwnerKey, shard crypt.ID, stripe, generation uint64) error
 }

@@ -120,8 +120,12 @@ func (c *session) get(ctx context.Context, q *request, max uint64) error {
 	defer slicePool.Put(buf)
 	var size int64
 	var slice []byte
+	give := c.cfg.Depot.Slice
+	if q.Unchecked {
+		give = c.cfg.Depot.Quote
+	}
 	err = c.working(ctx, costSmall+int64(q.Length), func() (err error) {
-		size, slice, err = c.cfg.Depot.Slice(ctx, owner, crypt.ID(q.Shard), int64(q.Offset), int64(q.Length), (*buf)[:0])
+		size, slice, err = give(ctx, owner, crypt.ID(q.Shard), int64(q.Offset), int64(q.Length), (*buf)[:0])
 		return err
 	})
 	if err != nil {

@@ -53,6 +53,11 @@ func (d *slowDisk) Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID,
 	return d.depot.Slice(ctx, owner, id, off, n, dst)
 }
 
+func (d *slowDisk) Quote(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error) {
+	d.works(n, false)
+	return d.depot.Quote(ctx, owner, id, off, n, dst)
+}
+
 func (d *slowDisk) Has(ctx context.Context, owner crypt.OwnerKey, id crypt.ID) (int64, bool, error) {
 	d.works(0, false)
 	return d.depot.Has(ctx, owner, id)

@@ -1,6 +1,7 @@
 package depot
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 
@@ -38,8 +39,14 @@ func BenchmarkPut64KiBSixteen(b *testing.B) { benchmarkPut(b, 64<<10, 16) }
 func BenchmarkSlice16KiB(b *testing.B)  { benchmarkSlice(b, 5*crypt.GroupSize, crypt.GroupSize) }
 func BenchmarkSlice256KiB(b *testing.B) { benchmarkSlice(b, 5*crypt.GroupSize, 256<<10) }
 func BenchmarkSlice1MiB(b *testing.B)   { benchmarkSlice(b, 0, 1<<20) }
+func BenchmarkQuote1MiB(b *testing.B)   { benchmarkRead(b, (*Depot).Quote, 0, 1<<20) }
 
-func benchmarkSlice(b *testing.B, off, n int64) {
+func benchmarkSlice(b *testing.B, off, n int64) { benchmarkRead(b, (*Depot).Slice, off, n) }
+
+// reader is Depot.Slice or the like.
+type reader func(d *Depot, ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error)
+
+func benchmarkRead(b *testing.B, read reader, off, n int64) {
 	cfg := small(vfs.Default, &clock{})
 	cfg.Dir, cfg.Capacity = b.TempDir()+"/depot", 1<<30
 	d := open(b, cfg)
@@ -50,7 +57,7 @@ func benchmarkSlice(b *testing.B, off, n int64) {
 	b.SetBytes(n)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := d.Slice(ctx, owner(1), id, off, n, nil); err != nil {
+		if _, _, err := read(d, ctx, owner(1), id, off, n, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package depot
 
 import (
+	"bytes"
 	"errors"
 	"sync"
 	"testing"
@@ -161,6 +162,29 @@ func TestRotIsSaid(t *testing.T) {
 	if _, _, err := d.Slice(ctx, owner(1), crypt.Sum(data), 0, crypt.GroupSize, nil); err != nil {
 		t.Errorf("the first group, which has not rotted: %v", err)
 	}
+}
+
+// TestQuoteIsNotChecked: what is handed out unchecked may have rotted, which its reader finds.
+func TestQuoteIsNotChecked(t *testing.T) {
+	d, _, fs := fresh(t)
+	data := shard(1, 50_000)
+	id := crypt.Sum(data)
+	mustStore(t, d, owner(1), data, 7)
+	size, quote, err := d.Quote(ctx, owner(1), id, 0, 50_000, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := crypt.VerifySlice(quote, id, size, 0, 50_000); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("of a good shard: %v", err)
+	}
+	rot(t, d, fs, data)
+	if size, quote, err = d.Quote(ctx, owner(1), id, 0, 50_000, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err = crypt.VerifySlice(quote, id, size, 0, 50_000)
+	wantErr(t, err, crypt.ErrProof)
+	_, _, err = d.Quote(ctx, owner(2), id, 0, 50_000, nil)
+	wantErr(t, err, ErrNotFound)
 }
 
 func TestPutHealsRot(t *testing.T) {

@@ -37,14 +37,30 @@ func (d *Depot) held(owner crypt.OwnerKey, id crypt.ID, trash bool) (size int64,
 // crypt.ErrMalformed. Bytes that have rotted are ErrRotten: the reader would find out as well, but take this node for a
 // liar.
 func (d *Depot) Slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error) {
-	size, slice, err := d.slice(ctx, owner, id, off, n, dst)
+	return d.slice(ctx, owner, id, off, n, dst, crypt.AppendSlice)
+}
+
+// Quote is Slice that does not look for rot. The reader finds it, and asks for a Slice then: so the same bytes need not be
+// hashed at both ends each time.
+func (d *Depot) Quote(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error) {
+	return d.slice(ctx, owner, id, off, n, dst,
+		func(dst []byte, data io.ReaderAt, outboard []byte, _ crypt.ID, size, off, n int64) ([]byte, error) {
+			return crypt.AppendUnchecked(dst, data, outboard, size, off, n)
+		})
+}
+
+// extract is crypt.AppendSlice or the like.
+type extract func(dst []byte, data io.ReaderAt, outboard []byte, id crypt.ID, size, off, n int64) ([]byte, error)
+
+func (d *Depot) slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte, e extract) (int64, []byte, error) {
+	size, slice, err := d.extract(ctx, owner, id, off, n, dst, e)
 	if err != nil {
 		return 0, nil, fmt.Errorf("read %d bytes at %d of shard %s: %w", n, off, id, err)
 	}
 	return size, slice, nil
 }
 
-func (d *Depot) slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte) (int64, []byte, error) {
+func (d *Depot) extract(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, off, n int64, dst []byte, e extract) (int64, []byte, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, nil, err
 	}
@@ -68,7 +84,7 @@ func (d *Depot) slice(ctx context.Context, owner crypt.OwnerKey, id crypt.ID, of
 	if _, err := seg.file.ReadAt(*outboard, data+size); err != nil {
 		return 0, nil, err
 	}
-	slice, err := crypt.AppendSlice(dst, io.NewSectionReader(seg.file, data, size), *outboard, id, size, off, n)
+	slice, err := e(dst, io.NewSectionReader(seg.file, data, size), *outboard, id, size, off, n)
 	if errors.Is(err, crypt.ErrProof) {
 		err = fmt.Errorf("%w: %w", ErrRotten, err)
 	}
