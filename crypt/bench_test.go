@@ -20,8 +20,8 @@ func benchmarkSeal(b *testing.B, plain []byte, e Effort) {
 func BenchmarkSeal256KiB(b *testing.B)    { benchmarkSeal(b, bytesOf("noise", 256<<10), EffortAuto) }
 func BenchmarkSeal1MiB(b *testing.B)      { benchmarkSeal(b, bytesOf("noise", 1<<20), EffortAuto) }
 func BenchmarkSeal1MiBPlain(b *testing.B) { benchmarkSeal(b, bytesOf("noise", 1<<20), EffortNone) }
-func BenchmarkSealTextZstd(b *testing.B)  { benchmarkSeal(b, text(1<<20), EffortAuto) }
-func BenchmarkSealTextS2(b *testing.B)    { benchmarkSeal(b, text(1<<20), EffortFast) }
+func BenchmarkSealTextZstd(b *testing.B)  { benchmarkSeal(b, source(b, 1<<20), EffortAuto) }
+func BenchmarkSealTextS2(b *testing.B)    { benchmarkSeal(b, source(b, 1<<20), EffortFast) }
 
 func benchmarkOpen(b *testing.B, plain []byte, e Effort) {
 	s := NewSealer(keyOf("content"), SuiteAES)
@@ -36,8 +36,8 @@ func benchmarkOpen(b *testing.B, plain []byte, e Effort) {
 
 func BenchmarkOpen256KiB(b *testing.B)   { benchmarkOpen(b, bytesOf("noise", 256<<10), EffortAuto) }
 func BenchmarkOpen1MiB(b *testing.B)     { benchmarkOpen(b, bytesOf("noise", 1<<20), EffortAuto) }
-func BenchmarkOpenTextZstd(b *testing.B) { benchmarkOpen(b, text(1<<20), EffortAuto) }
-func BenchmarkOpenTextS2(b *testing.B)   { benchmarkOpen(b, text(1<<20), EffortFast) }
+func BenchmarkOpenTextZstd(b *testing.B) { benchmarkOpen(b, source(b, 1<<20), EffortAuto) }
+func BenchmarkOpenTextS2(b *testing.B)   { benchmarkOpen(b, source(b, 1<<20), EffortFast) }
 
 func BenchmarkOpenBlock(b *testing.B) {
 	s := NewSealer(keyOf("content"), SuiteAES)
