@@ -85,6 +85,7 @@ type DB struct {
 	chunks  Chunks
 	encode  Encoder
 	values  sync.Pool
+	filter  filter
 
 	levels  atomic.Pointer[levels]
 	applied atomic.Uint64 // newest journal record that is visible

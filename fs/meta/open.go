@@ -297,6 +297,9 @@ func (d *DB) begin(ctx context.Context) error {
 	if err := d.loadLocals(); err != nil {
 		return err
 	}
+	if err := d.openFilter(ctx); err != nil {
+		return fmt.Errorf("read the dedup index: %w", err)
+	}
 	if err := d.reserveSession(ctx); err != nil {
 		return err
 	}

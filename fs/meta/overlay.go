@@ -247,6 +247,9 @@ func (d *DB) loadMarks(ctx context.Context, g *generation) error {
 // FindChunk looks in the local dedup index: which sealed chunk has a key of this hash. It knows only what this device
 // has written or read.
 func (d *DB) FindChunk(id crypt.ID) (crypt.Ref, bool) {
+	if d.filter.lacks(id[:]) {
+		return crypt.Ref{}, false
+	}
 	key := append([]byte{spaceDedup}, id[:]...)
 	tagged, closer, err := d.pebble.Get(key)
 	if err != nil {
@@ -271,6 +274,7 @@ func (d *DB) AddChunk(id crypt.ID, r *crypt.Ref) error {
 	}
 	d.cites.Add(1)
 	d.inMemory.Add(int64(len(v)) + applyCost)
+	d.filter.add(id[:])
 	if err := d.pebble.Set(key, v, pebble.NoSync); err != nil {
 		return fmt.Errorf("add to the dedup index: %w", err)
 	}

@@ -49,15 +49,15 @@ func removeRound(b *testing.B, w *world, dirs []uint64, i int) {
 	}
 }
 
-// BenchmarkSmallCreate makes files of 4 KiB. That they are removed at times is
-// not measured.
+// BenchmarkSmallCreate makes files of 4 KiB, each of new bytes. That they are
+// removed at times is not measured.
 func BenchmarkSmallCreate(b *testing.B) {
 	w, dirs := smallWorld(b)
 	page := random(1, 4096)
 	b.ReportAllocs()
 	begun := processor(b)
 	for i := 0; b.Loop(); i++ {
-		copy(page, smallName(i))
+		copy(page, fmt.Sprintf("%08d", i))
 		makeSmall(b, w, dirs[i%smallDirs], smallName(i), page)
 		if i%smallRound == smallRound-1 {
 			b.StopTimer()
