@@ -36,7 +36,7 @@ func (v *Volume) startScattered(in *inode) {
 func (v *Volume) takeScattered(in *inode) bool {
 	f := &in.file
 	f.eager = f.dirty.bytes + eagerStep
-	s := &sealing{done: make(chan struct{})}
+	s := &sealing{done: make(chan struct{}), hurry: true}
 	s.taken, f.hand = f.dirty.takeScattered(f.hand, f.solid)
 	if len(s.taken.list) == 0 {
 		return false

@@ -30,6 +30,7 @@ type sealing struct {
 	buf   []byte
 	pages []touched // what buf holds, if it is no run
 	ends  []int     // where its chunks end
+	hurry bool      // the writer is ahead
 	refs  []crypt.Ref
 	err   error
 	done  chan struct{}
@@ -70,7 +71,7 @@ func (v *Volume) seal(ctx context.Context, s *sealing) error {
 		}
 		g.Go(func() (err error) {
 			defer func() { <-v.sealers }()
-			s.refs[i], err = v.putChunk(gctx, chunk)
+			s.refs[i], err = v.putChunk(gctx, chunk, s.hurry)
 			return err
 		})
 	}
@@ -79,10 +80,14 @@ func (v *Volume) seal(ctx context.Context, s *sealing) error {
 
 // putChunk puts a chunk into a stripe. There was room when its bytes were taken;
 // if metadata has taken that since, it waits while stripes leave.
-func (v *Volume) putChunk(ctx context.Context, chunk []byte) (crypt.Ref, error) {
+func (v *Volume) putChunk(ctx context.Context, chunk []byte, hurry bool) (crypt.Ref, error) {
+	put := v.cache.Put
+	if hurry {
+		put = v.cache.PutSoon
+	}
 	for {
 		grows := v.cache.RoomGrows()
-		ref, err := v.cache.Put(ctx, classData, chunk)
+		ref, err := put(ctx, classData, chunk)
 		if !errors.Is(err, ErrNoSpace) || v.awaitGrowth(ctx, grows, never) != nil {
 			return ref, err
 		}
