@@ -34,7 +34,10 @@ func (s *swarm) measure(f func()) spent {
 
 // cpu is the CPU seconds that a node has used, 0 if it does not run.
 func cpu(n *rig.Node) float64 {
-	pid, _ := n.PID()
+	pid, runs := n.PID()
+	if !runs {
+		return 0 // a killed one may have an entry until somebody has reaped it
+	}
 	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return 0
