@@ -106,6 +106,9 @@ func pack(scratch, plain []byte, c Codec) []byte {
 // unpack appends the plain text of the payload to dst, which must have room for want bytes: a payload that gives more or
 // less is refused, and nothing is written beyond them.
 func unpack(dst, payload []byte, c Codec, want int) ([]byte, bool) {
+	if want > BlockSize {
+		return nil, false
+	}
 	room := dst[len(dst) : len(dst) : len(dst)+want]
 	if c == CodecS2 {
 		if n, err := s2.DecodedLen(payload); err != nil || n != want {
