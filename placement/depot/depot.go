@@ -9,8 +9,9 @@
 //
 // A put goes through a [Reservation]: space is taken from the owner's allowance, from the depot's capacity and from the
 // disk before the first byte comes; the bytes are checked against the ID, appended, synced together with those of other
-// puts, entered in the index, and only then is the answer yes. [Depot.Delete] moves a claim to the trash, where it rests for seven days; a put of the same takes it out again. When the last claim on a shard is gone, its
-// record is dead; segments less than half of which is alive are rewritten in the background and removed.
+// puts, entered in the index, and only then is the answer yes. [Depot.Delete] moves a claim to the trash, where it rests
+// for seven days; a put of the same takes it out again. When the last claim on a shard is gone, its record is dead;
+// segments less than half of which is alive are rewritten in the background and removed.
 //
 // # Crashes
 //
